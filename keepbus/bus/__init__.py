@@ -1,0 +1,1 @@
+"""The bus: codec and client."""

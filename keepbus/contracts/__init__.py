@@ -1,0 +1,5 @@
+"""Everything that may cross the bus: frozen dataclasses, one file per owner, standard library only."""
+
+from keepbus.contracts import checker, common, hub, ipvs, notify, vrrp, watchdog
+
+__all__ = ["checker", "common", "hub", "ipvs", "notify", "vrrp", "watchdog"]

@@ -1,0 +1,21 @@
+"""What hub publishes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from keepbus.contracts.message import Body, contract
+
+
+@contract("state/hub/statistics")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statistics(Body):
+    """Counters of the hub since its start."""
+
+    received: int = 0
+    forwarded: int = 0
+    retained: int = 0
+    """State topics whose last message is kept."""
+    rejected: dict[str, int] = field(default_factory=dict)
+    """Refused messages by reason."""
+    subscriptions: int = 0

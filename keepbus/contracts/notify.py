@@ -1,0 +1,46 @@
+"""What notify publishes: which transitions were notified, and how the scripts ended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from keepbus.contracts.message import Body, contract
+
+
+@contract("state/notify/object", key="name")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notified(Body):
+    """How far the notifications of one object are."""
+
+    name: str
+    life: str
+    notified: int
+    """Number of the last transition whose scripts have been started (at most once each)."""
+    pending: int
+    lost: int
+    """Transitions that left the history before they could be notified."""
+    runs: int
+    failures: int
+    last_command: str
+    last_exit: int | None
+    """Exit status; negative for a signal; None while it runs or before the first."""
+
+
+@contract("event/notify/run", key="name")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScriptRun(Body):
+    """A script ended, was ended, or could not be started."""
+
+    name: str
+    number: int
+    state: str
+    command: tuple[str, ...]
+    user: str
+    started_ns: int
+    took_us: int
+    exit_status: int
+    """Exit status; negative for a signal; 127 when it could not be started."""
+    timed_out: bool
+    late: bool
+    """True when the transition happened before this process started."""
+    error: str = ""

@@ -1,0 +1,38 @@
+"""What watchdog publishes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from keepbus.contracts.message import Body, contract
+
+
+@contract("event/watchdog/death", key="service")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Death(Body):
+    """A service's process ended although nobody stopped it; supervisord was woken."""
+
+    service: str
+    pid: int
+
+
+@contract("event/watchdog/replacement", key="service")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replacement(Body):
+    """A service was alive without making progress and was killed, so that supervisord starts it anew."""
+
+    service: str
+    pid: int
+    silent_us: int
+    reason: str
+
+
+@contract("event/watchdog/return", key="service")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Returned(Body):
+    """A service is back and makes progress."""
+
+    service: str
+    pid: int
+    away_us: int
+    """From the death that was seen to the first heartbeat of the successor, microseconds."""

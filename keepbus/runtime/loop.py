@@ -1,0 +1,157 @@
+"""The one loop of every service: epoll, readers, one machine.
+
+Law of this file: news before the clock. A turn is everything that waits in the sockets, then one tick, all
+stamped with the moment of looking. When a deadline of the machine is due, the loop looks into the sockets
+once more before the machine sees it, so that after a stall an advert that is already in the socket is
+always believed before an expired timer.
+
+A reader is called when its descriptor is ready and returns the events that it read; it stops at a limit of
+its own, and what it leaves makes the descriptor ready again in the next turn. An effect never waits for the
+world: what can fail answers with an event, which `perform` may return and which is handed to the machine in
+a turn at once.
+"""
+
+from __future__ import annotations
+
+import select
+import time
+from collections.abc import Callable, Iterable, Sequence
+
+from keepbus.runtime.machine import Effect, Event, Machine
+
+Reader = Callable[[int], Iterable[Event]]
+"""Called with the epoll mask; returns events."""
+
+Perform = Callable[[Effect, int], Iterable[Event] | None]
+"""Carries out one effect, with the turn's now_ns; may answer with events."""
+
+_NS = 1_000_000_000
+_LONGEST_WAIT_S = 60.0
+_MOST_DESCRIPTORS_PER_TURN = 256
+
+READABLE = select.EPOLLIN
+WRITABLE = select.EPOLLOUT
+
+
+def boottime_ns() -> int:
+    """CLOCK_BOOTTIME: never steps, and counts the time that the machine was suspended."""
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+
+
+class Loop:
+    """Runs one machine until `stop`."""
+
+    def __init__(self, clock: Callable[[], int] = boottime_ns) -> None:
+        self._clock = clock
+        self._epoll = select.epoll()
+        self._readers: dict[int, Reader] = {}
+        self._chores: list[_Chore] = []
+        self._running = False
+        self.turns = 0
+        """Turns made so far: the progress that the heartbeat tells."""
+        self.lateness_ns_max = 0
+        """Largest lateness of a due deadline since the last `take_lateness_us`."""
+
+    def watch(self, fd: int, reader: Reader, mask: int = READABLE) -> None:
+        """Call `reader` whenever fd is ready for `mask`; replaces an earlier watch of this fd."""
+        if fd in self._readers:
+            self._epoll.modify(fd, mask)
+        else:
+            self._epoll.register(fd, mask)
+        self._readers[fd] = reader
+
+    def unwatch(self, fd: int) -> None:
+        """Forget fd; must come before it is closed. Unknown descriptors are ignored."""
+        if self._readers.pop(fd, None) is not None:
+            self._epoll.unregister(fd)
+
+    def every(self, interval_ns: int, chore: Callable[[int], None]) -> None:
+        """Call `chore` with now_ns about every interval_ns, between turns: the shell's own house-keeping."""
+        self._chores.append(_Chore(interval_ns, chore, self._clock() + interval_ns))
+
+    def stop(self) -> None:
+        """End `run` after the current turn."""
+        self._running = False
+
+    def take_lateness_us(self) -> int:
+        """Largest timer lateness since the last call, microseconds."""
+        lateness_us = self.lateness_ns_max // 1000
+        self.lateness_ns_max = 0
+        return lateness_us
+
+    def run(
+        self,
+        machine: Machine,
+        perform: Perform,
+        first: Sequence[Event] = (),
+        *,
+        on_turn: Callable[[int, Sequence[Event]], None] | None = None,
+    ) -> None:
+        """Turn until `stop`, beginning with the events `first`.
+
+        on_turn sees each turn before the machine does (the recorder). Exceptions of readers, machine and
+        perform are defects; they end the process, and its supervisor starts it anew.
+        """
+        self._machine = machine
+        self._perform = perform
+        self._on_turn = on_turn
+        self._running = True
+        self._turn(first, self._clock())
+        while self._running:
+            self._look()
+
+    def _look(self) -> None:
+        wake_at_ns = self._machine.wake_at_ns()
+        ready = self._epoll.poll(self._wait_s(wake_at_ns), _MOST_DESCRIPTORS_PER_TURN)
+        now_ns = self._clock()
+        due = wake_at_ns is not None and wake_at_ns <= now_ns
+        if due:
+            assert wake_at_ns is not None
+            # Believe the sockets first, including what came between the end of the wait and now.
+            ready = self._epoll.poll(0, _MOST_DESCRIPTORS_PER_TURN)
+            self.lateness_ns_max = max(self.lateness_ns_max, now_ns - wake_at_ns)
+        if ready or due:
+            events: list[Event] = []
+            for fd, mask in ready:
+                reader = self._readers.get(fd)
+                if reader is not None:  # an earlier reader of this turn may have closed it
+                    events.extend(reader(mask))
+            if events or due:
+                self._turn(events, now_ns)
+        for chore in self._chores:
+            if chore.due_at_ns <= now_ns:
+                chore.due_at_ns = now_ns + chore.interval_ns
+                chore.action(now_ns)
+
+    def _wait_s(self, wake_at_ns: int | None) -> float:
+        """Seconds until the machine or a chore is due."""
+        due_at_ns = min((chore.due_at_ns for chore in self._chores), default=None)
+        if due_at_ns is None or (wake_at_ns is not None and wake_at_ns < due_at_ns):
+            due_at_ns = wake_at_ns
+        if due_at_ns is None:
+            return _LONGEST_WAIT_S
+        return min(max(0.0, (due_at_ns - self._clock()) / _NS), _LONGEST_WAIT_S)
+
+    def _turn(self, events: Sequence[Event], now_ns: int) -> None:
+        """One turn of the machine, and those that the answers of its effects call for."""
+        while True:
+            self.turns += 1
+            if self._on_turn is not None:
+                self._on_turn(now_ns, events)
+            answers: list[Event] = []
+            for effect in self._machine.turn(now_ns, events):
+                answer = self._perform(effect, now_ns)
+                if answer:
+                    answers.extend(answer)
+            if not answers:
+                return
+            events = answers
+
+
+class _Chore:
+    __slots__ = ("action", "due_at_ns", "interval_ns")
+
+    def __init__(self, interval_ns: int, action: Callable[[int], None], due_at_ns: int) -> None:
+        self.interval_ns = interval_ns
+        self.action = action
+        self.due_at_ns = due_at_ns

@@ -1,0 +1,44 @@
+"""What a process may do, read from the kernel, held against what its service needs."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+# linux/capability.h
+CAPABILITIES = {
+    "CHOWN": 0,
+    "DAC_OVERRIDE": 1,
+    "KILL": 5,
+    "SETGID": 6,
+    "SETUID": 7,
+    "NET_BIND_SERVICE": 10,
+    "NET_ADMIN": 12,
+    "NET_RAW": 13,
+    "SYS_ADMIN": 21,
+    "SYS_NICE": 23,
+    "SYS_RESOURCE": 24,
+}
+
+
+def effective() -> int:
+    """The effective capability set of this process as a bit mask."""
+    for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
+        if line.startswith("CapEff:"):
+            return int(line.split()[1], 16)
+    return 0
+
+
+def missing(needs: frozenset[str], held: int) -> list[str]:
+    """Names of the needed capabilities that are not held, sorted."""
+    return sorted(name for name in needs if not held >> CAPABILITIES[name] & 1)
+
+
+def surplus(needs: frozenset[str], held: int) -> bool:
+    """True when more is held than needed."""
+    return bool(held & ~sum(1 << CAPABILITIES[name] for name in needs))
+
+
+def strict() -> bool:
+    """True when the service was started with its privileges cut down and must not hold more."""
+    return os.environ.get("KEEPBUS_PRIVILEGES") == "strict"

@@ -1,0 +1,306 @@
+"""From a command line to a running service: options, lock, privileges, log, bus, loop, heartbeat, signals.
+
+Every service's `__main__.py` makes one `Service`, builds its machine and I/O around it, and calls `run`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import fcntl
+import gc
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import zmq
+
+from keepbus.bus.client import Listener, Speaker
+from keepbus.contracts.common import Service as ServiceState
+from keepbus.contracts.common import Status
+from keepbus.contracts.message import Message
+from keepbus.runtime import generation, privileges
+from keepbus.runtime.log import configure
+from keepbus.runtime.loop import Loop, Perform
+from keepbus.runtime.machine import (
+    BusMessage,
+    Configured,
+    Event,
+    Exit,
+    Log,
+    Machine,
+    Publish,
+    Report,
+    StopRequested,
+    Withdraw,
+)
+from keepbus.runtime.recorder import Recorder
+
+BEAT_NS = 500_000_000
+"""Interval of the heartbeat."""
+_REPEAT_NS = 250_000_000
+_ADOPTION_NS = 10_000_000_000
+_LOCK_WAIT_S = 0.9
+_PR_SET_PDEATHSIG = 1
+EXIT_USAGE = 64
+EXIT_CONFIGURATION = 78
+EXIT_LOCKED = 75
+EXIT_PRIVILEGES = 77
+
+
+class Service:
+    """One service process: what its I/O needs while it is built, and `run`."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        about: str,
+        section: type[Any] | None = None,
+        topics: Iterable[str] = (),
+        needs: Iterable[str] = (),
+        options: Callable[[argparse.ArgumentParser], None] | None = None,
+        argv: Sequence[str] | None = None,
+    ) -> None:
+        """Parse options, take the service's lock, check privileges, connect to the bus.
+
+        section is the class of the service's part of the configuration, None when it has none; topics are
+        the prefixes it hears besides its own state; needs names capabilities (`NET_ADMIN`). Ends the process
+        with one sentence on standard error when one of these fails.
+        """
+        parser = argparse.ArgumentParser(prog=f"keepbus-{name}", description=about)
+        parser.add_argument("-r", "--run-dir", type=Path, required=True, help="run directory of the node")
+        parser.add_argument("--log-level", default="info", choices=["debug", "info", "warning", "error"])
+        parser.add_argument("--log-json", action="store_true", help="log JSON lines")
+        parser.add_argument("--record", type=Path, help="write every turn to this file, for replay")
+        if options is not None:
+            options(parser)
+        self.options = parser.parse_args(argv)
+        self.name = name
+        self.run_dir: Path = self.options.run_dir
+        self.started_wall_ns = time.time_ns()
+        os.umask(0o007)
+        _die_with_parent()
+        self.log = configure(name, level=self.options.log_level, as_json=self.options.log_json)
+        self._lock = self._take_lock()
+        self._check_privileges(frozenset(needs))
+        self._section: type[Any] | None = section
+        self._generation = 0
+        self._status = Status.STARTING
+        self._detail = "starting"
+        self._exit_status = 0
+        self.loop = Loop()
+        self.node = node_name(self.run_dir)
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._own_states = f"state/{name}/"
+        self.listener = Listener(self._context, self.run_dir, (*topics, self._own_states))
+        self.speaker = Speaker(
+            self._context, self.run_dir, node=self.node, source=name, boot=f"{self.started_wall_ns:x}"
+        )
+        self._inherited: set[str] = set()
+
+    def run(self, machine: Machine, perform: Perform) -> None:
+        """Run the machine until SIGTERM; `perform` carries out the effects that are not common to all."""
+        recorder = Recorder(self.options.record) if self.options.record else None
+        self._machine_perform = perform
+        for fd in self.listener.filenos():
+            self.loop.watch(fd, self._read_bus)
+        self.loop.watch(_signal_descriptor(), self._read_signals)
+        self.loop.every(BEAT_NS, self._beat)
+        self.loop.every(_REPEAT_NS, lambda _now_ns: void(self.speaker.repeat()))
+        self._adopt_until_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME) + _ADOPTION_NS
+        first = self._load()
+        if not first and self._section is not None:
+            sys.exit(EXIT_CONFIGURATION)
+        gc.collect()
+        gc.freeze()
+        try:
+            self.loop.run(machine, self.perform, first, on_turn=recorder.turn if recorder else None)
+        finally:
+            self._status, self._detail = Status.STOPPING, "stopped"
+            self._beat(0)
+            self.listener.close()
+            self.speaker.close()
+            self._context.term()
+        sys.exit(self._exit_status)
+
+    def perform(self, effect: Any, now_ns: int) -> Iterable[Event] | None:
+        """Carry out a common effect, or hand it to the service's own `perform`."""
+        if type(effect) is Publish:
+            self.speaker.publish(effect.body, effect.cause)
+        elif type(effect) is Withdraw:
+            self.speaker.withdraw(effect.topic, effect.cause)
+        elif type(effect) is Log:
+            getattr(self.log, effect.level)(effect.text, **effect.fields)
+        elif type(effect) is Report:
+            self._report(effect)
+        elif type(effect) is Exit:
+            self._exit_status = effect.status
+            self.loop.stop()
+        else:
+            return self._machine_perform(effect, now_ns)
+        return None
+
+    def _report(self, report: Report) -> None:
+        if (report.status, report.detail) != (self._status, self._detail):
+            self._status, self._detail = report.status, report.detail
+            self._beat(0)
+
+    def _beat(self, _now_ns: int) -> None:
+        counters = self.listener.counters
+        for gap in self.listener.gaps:
+            self.speaker.publish(gap)
+        for reject in self.listener.rejects:
+            self.speaker.publish(reject)
+        self.listener.gaps.clear()
+        self.listener.rejects.clear()
+        self.speaker.publish(
+            ServiceState(
+                pid=os.getpid(),
+                started_ns=self.started_wall_ns,
+                generation=self._generation,
+                status=self._status,
+                detail=self._detail,
+                progress=self.loop.turns,
+                lateness_us_max=self.loop.take_lateness_us(),
+                lost=counters.lost,
+                rejected=counters.rejected,
+                unsent=self.speaker.counters.unsent,
+            )
+        )
+        if self._inherited and _now_ns > self._adopt_until_ns:
+            # States of an earlier process that this one did not take over describe nothing any more.
+            for topic in self._inherited - self.speaker.states():
+                self.speaker.withdraw(topic)
+            self._inherited.clear()
+
+    def _read_bus(self, _mask: int) -> list[Event]:
+        wall_ns = time.time_ns()
+        events: list[Event] = []
+        for message in self.listener.receive():
+            if not self._is_own(message):
+                events.append(BusMessage(message, wall_ns))
+        return events
+
+    def _is_own(self, message: Message) -> bool:
+        """True for what this very process said. A predecessor's states are remembered and passed on."""
+        if not message.topic.startswith(self._own_states):
+            return False
+        if message.header.boot == f"{self.started_wall_ns:x}":
+            return True
+        if message.body is not None:
+            self._inherited.add(message.topic)
+        return False
+
+    def _read_signals(self, _mask: int) -> list[Event]:
+        events: list[Event] = []
+        for number in os.read(_signal_descriptor(), 64):
+            if number in (signal.SIGTERM, signal.SIGINT):
+                self._report(Report(Status.STOPPING, "stopping"))
+                events.append(StopRequested(time.time_ns()))
+            elif number == signal.SIGHUP:
+                events.extend(self._load())
+        return events
+
+    def _load(self) -> list[Event]:
+        """The current configuration as an event; nothing, and a log line, when it cannot be used."""
+        if self._section is None:
+            return []
+        try:
+            number, section = generation.load(self.run_dir, self.name, self._section)
+        except generation.NoConfigurationError as error:
+            self.log.error(str(error))
+            return []
+        self._generation = number
+        return [Configured(number, section, time.time_ns())]
+
+    def _take_lock(self) -> int:
+        """Hold locks/NAME for the life of the process, so that two copies never run together."""
+        path = self.run_dir / "locks" / self.name
+        try:
+            path.parent.mkdir(mode=0o750, exist_ok=True)
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o640)
+        except OSError as error:
+            self.fail(
+                f"cannot make {path} ({error.strerror}); name the node's run directory with -r", EXIT_USAGE
+            )
+        deadline = time.monotonic() + _LOCK_WAIT_S
+        while True:
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    pid = os.pread(fd, 20, 0).decode(errors="replace").strip() or "unknown"
+                    self.fail(
+                        f"another keepbus-{self.name} (pid {pid}) runs in {self.run_dir}; stop it first",
+                        EXIT_LOCKED,
+                    )
+                time.sleep(0.01)
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+        return fd
+
+    def _check_privileges(self, needs: frozenset[str]) -> None:
+        held = privileges.effective()
+        if absent := privileges.missing(needs, held):
+            self.fail(
+                f"lacks {', '.join('CAP_' + name for name in absent)}; run the node as root, "
+                "or in a user namespace with `unshare -Urnm`",
+                EXIT_PRIVILEGES,
+            )
+        if privileges.surplus(needs, held):
+            if privileges.strict():
+                self.fail(
+                    "holds more privileges than its service needs; start it through deploy/programs",
+                    EXIT_PRIVILEGES,
+                )
+            self.log.debug("runs with more privileges than it needs")
+
+    def fail(self, sentence: str, status: int = 1) -> Any:
+        """End the process with one sentence on standard error."""
+        self.log.error(sentence)
+        sys.exit(status)
+
+
+def node_name(run_dir: Path) -> str:
+    """The node's name: RUNDIR/node, else the host name."""
+    try:
+        name = (run_dir / "node").read_text(encoding="utf-8").strip()
+    except OSError:
+        name = ""
+    return name or socket.gethostname()
+
+
+def void(_value: object) -> None:
+    """Drop a value."""
+
+
+def _die_with_parent() -> None:
+    """Ask the kernel for SIGTERM when the supervisor dies, so that no orphan keeps an address."""
+    parent = os.getppid()
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    if os.getppid() != parent:
+        sys.exit(1)
+
+
+_signals: socket.socket | None = None
+
+
+def _signal_descriptor() -> int:
+    """A descriptor that is readable when SIGTERM, SIGINT or SIGHUP came; their numbers are its octets."""
+    global _signals
+    if _signals is None:
+        reader, writer = socket.socketpair()
+        reader.setblocking(False)
+        writer.setblocking(False)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, lambda *_: None)
+        signal.set_wakeup_fd(writer.detach(), warn_on_full_buffer=False)
+        _signals = reader
+    return _signals.fileno()
