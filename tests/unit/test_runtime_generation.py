@@ -1,0 +1,51 @@
+"""Generations of the compiled configuration."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from keepbus.config.model import Configuration, GlobalDefs, VrrpInstance, VrrpSection
+from keepbus.runtime import generation
+
+ONE = Configuration(
+    global_defs=GlobalDefs(router_id="d1"),
+    vrrp=VrrpSection(instances=(VrrpInstance(name="VI_1", interface="eth0", virtual_router_id=51),)),
+)
+
+
+def test_a_written_generation_is_what_a_service_loads(tmp_path: Path) -> None:
+    assert generation.write(tmp_path, ONE, Path("/etc/keepalived.conf")) == 1
+    assert generation.load(tmp_path, "vrrp", VrrpSection) == (1, ONE.vrrp)
+    assert generation.source(tmp_path) == Path("/etc/keepalived.conf")
+
+
+def test_numbers_grow_and_old_ones_go(tmp_path: Path) -> None:
+    numbers = [generation.write(tmp_path, ONE, Path("f")) for _ in range(8)]
+    assert numbers == [1, 2, 3, 4, 5, 6, 7, 8]
+    kept = sorted(int(path.name) for path in (tmp_path / "config").iterdir() if path.name.isdecimal())
+    assert kept == [4, 5, 6, 7, 8]
+    assert generation.load(tmp_path, "vrrp", VrrpSection)[0] == 8
+
+
+def test_a_broken_section_says_what_to_do(tmp_path: Path) -> None:
+    generation.write(tmp_path, ONE, Path("f"))
+    (tmp_path / "config" / "1" / "vrrp.json").write_text('{"instances": [{}]}')
+    with pytest.raises(generation.NoConfigurationError, match=r"field interface is missing.*keepbus reload"):
+        generation.load(tmp_path, "vrrp", VrrpSection)
+
+
+def test_an_empty_run_directory_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(generation.NoConfigurationError, match="keepbus up -f FILE"):
+        generation.load(tmp_path, "vrrp", VrrpSection)
+    with pytest.raises(generation.NoConfigurationError, match="name one with -r"):
+        generation.source(tmp_path)
+
+
+def test_a_generation_that_cannot_be_written_changes_nothing(tmp_path: Path) -> None:
+    generation.write(tmp_path, ONE, Path("f"))
+    (tmp_path / "config" / ".2.new").write_text("in the way")
+    with pytest.raises(OSError, match="File exists"):
+        generation.write(tmp_path, ONE, Path("f"))
+    assert generation.load(tmp_path, "vrrp", VrrpSection)[0] == 1

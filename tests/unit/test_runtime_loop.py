@@ -1,0 +1,151 @@
+"""The loop's law: news before the clock, one stamp per turn, answers at once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pytest
+
+from keepbus.runtime.loop import Loop
+
+MS = 1_000_000
+
+
+class Clock:
+    """A clock that the test moves."""
+
+    def __init__(self) -> None:
+        self.now_ns = 1_000 * MS
+
+    def __call__(self) -> int:
+        return self.now_ns
+
+
+class Witness:
+    """A machine that writes down its turns and stops the loop after `turns` of them."""
+
+    def __init__(self, loop: Loop, turns: int) -> None:
+        self.loop = loop
+        self.left = turns
+        self.seen: list[tuple[int, list[Any]]] = []
+        self.deadline_ns: int | None = None
+        self.effects: list[Any] = []
+
+    def turn(self, now_ns: int, events: Sequence[Any]) -> list[Any]:
+        self.seen.append((now_ns, list(events)))
+        if self.deadline_ns is not None and self.deadline_ns <= now_ns:
+            self.deadline_ns = None
+        self.left -= 1
+        if self.left == 0:
+            self.loop.stop()
+        effects, self.effects = self.effects, []
+        return effects
+
+    def wake_at_ns(self) -> int | None:
+        return self.deadline_ns
+
+
+@pytest.fixture
+def pipe() -> Iterator[tuple[int, int]]:
+    reader, writer = os.pipe()
+    os.set_blocking(reader, False)
+    yield reader, writer
+    os.close(reader)
+    os.close(writer)
+
+
+def test_what_waits_in_a_socket_comes_before_an_expired_deadline(pipe: tuple[int, int]) -> None:
+    """After a stall longer than its deadline the machine still gets the news and the tick in one turn."""
+    reader, writer = pipe
+    clock = Clock()
+    loop = Loop(clock)
+    machine = Witness(loop, turns=2)
+    machine.deadline_ns = clock.now_ns + 10 * MS
+
+    def stall(_effect: Any, _now_ns: int) -> None:
+        clock.now_ns += 500 * MS
+        os.write(writer, b"advert")
+
+    machine.effects = ["stall"]
+    loop.watch(reader, lambda _mask: [os.read(reader, 100)])
+    loop.run(machine, stall, ["first"])
+    assert machine.seen[0][1] == ["first"]
+    assert machine.seen[1] == (clock.now_ns, [b"advert"])
+    assert loop.take_lateness_us() == 490_000
+    assert loop.take_lateness_us() == 0
+
+
+def test_news_that_comes_after_the_wait_is_still_believed_first(pipe: tuple[int, int]) -> None:
+    """Between the end of the wait and the stamp an advert arrives: the due turn must contain it."""
+    reader, writer = pipe
+    ticks = iter([0, 0, 20 * MS, 20 * MS, 20 * MS])
+
+    def clock() -> int:
+        now_ns = next(ticks)
+        if now_ns:  # the stamp: at this very moment an advert is in the socket
+            os.write(writer, b"advert")
+        return now_ns
+
+    loop = Loop(clock)
+    machine = Witness(loop, turns=2)
+    machine.deadline_ns = 1 * MS
+    loop.watch(reader, lambda _mask: [os.read(reader, 100)])
+    loop.run(machine, lambda _effect, _now_ns: None)
+    assert machine.seen[1] == (20 * MS, [b"advert"])
+
+
+def test_an_answer_of_an_effect_is_handed_over_at_once() -> None:
+    clock = Clock()
+    loop = Loop(clock)
+    machine = Witness(loop, turns=2)
+    machine.effects = ["ask"]
+    loop.run(machine, lambda effect, _now_ns: [f"{effect} answered"], ["first"])
+    assert machine.seen == [(clock.now_ns, ["first"]), (clock.now_ns, ["ask answered"])]
+
+
+def test_a_reader_that_leaves_something_is_called_again(pipe: tuple[int, int]) -> None:
+    reader, writer = pipe
+    os.write(writer, b"ab")
+    loop = Loop(Clock())
+    machine = Witness(loop, turns=3)
+    loop.watch(reader, lambda _mask: [os.read(reader, 1)])
+    loop.run(machine, lambda _effect, _now_ns: None)
+    assert [events for _, events in machine.seen] == [[], [b"a"], [b"b"]]
+
+
+def test_chores_run_between_turns_without_a_turn() -> None:
+    clock = Clock()
+    loop = Loop(clock)
+    machine = Witness(loop, turns=5)
+    calls: list[int] = []
+
+    def chore(now_ns: int) -> None:
+        calls.append(now_ns)
+        if len(calls) == 3:
+            loop.stop()
+
+    loop.every(0, chore)
+    loop.run(machine, lambda _effect, _now_ns: None)
+    assert len(calls) == 3
+    assert len(machine.seen) == 1
+
+
+def test_a_reader_may_close_another_reader_of_the_same_turn(pipe: tuple[int, int]) -> None:
+    first = os.eventfd(1, os.EFD_NONBLOCK)
+    second = os.eventfd(1, os.EFD_NONBLOCK)
+    loop = Loop(Clock())
+    machine = Witness(loop, turns=2)
+
+    def close_other(own: int, other: int) -> list[str]:
+        loop.unwatch(other)
+        os.eventfd_read(own)
+        return [f"{own}"]
+
+    loop.watch(first, lambda _mask: close_other(first, second))
+    loop.watch(second, lambda _mask: close_other(second, first))
+    loop.run(machine, lambda _effect, _now_ns: None)
+    assert len(machine.seen[1][1]) == 1
+    os.close(first)
+    os.close(second)
