@@ -286,6 +286,9 @@ class NotifySection:
 
     targets: tuple[NotifyTarget, ...] = ()
     script_user: str = ""
+    """USER[:GROUP] for scripts that name none, from global_defs."""
+    enable_script_security: bool = False
+    """From global_defs: a script that root would run from a path that others can change is not run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

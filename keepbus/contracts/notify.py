@@ -32,11 +32,17 @@ class ScriptRun(Body):
     """A script ended, was ended, or could not be started."""
 
     name: str
+    life: str
     number: int
+    """Of the transition, within its life."""
     state: str
+    script: str
+    """Keyword in the file: notify_master, notify, …"""
     command: tuple[str, ...]
     user: str
+    """Name of the user that it ran as; empty when it was not started."""
     started_ns: int
+    """Wall clock, nanoseconds."""
     took_us: int
     exit_status: int
     """Exit status; negative for a signal; 127 when it could not be started."""
@@ -44,3 +50,4 @@ class ScriptRun(Body):
     late: bool
     """True when the transition happened before this process started."""
     error: str = ""
+    """Why it could not be started or failed: a sentence, or the last line that it printed."""
