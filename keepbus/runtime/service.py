@@ -96,11 +96,14 @@ class Service:
         self._exit_status = 0
         self.loop = Loop()
         self.node = node_name(self.run_dir)
-        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self.context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        """For a service with ZeroMQ sockets of its own."""
+        self.closing: list[Callable[[], None]] = []
+        """Called when the loop has ended, before the context is: whoever made sockets in it closes them."""
         self._own_states = f"state/{name}/"
-        self.listener = Listener(self._context, self.run_dir, (*topics, self._own_states))
+        self.listener = Listener(self.context, self.run_dir, (*topics, self._own_states))
         self.speaker = Speaker(
-            self._context, self.run_dir, node=self.node, source=name, boot=f"{self.started_wall_ns:x}"
+            self.context, self.run_dir, node=self.node, source=name, boot=f"{self.started_wall_ns:x}"
         )
         self._inherited: set[str] = set()
 
@@ -126,7 +129,9 @@ class Service:
             self._beat(0)
             self.listener.close()
             self.speaker.close()
-            self._context.term()
+            for close in self.closing:
+                close()
+            self.context.term()
         sys.exit(self._exit_status)
 
     def perform(self, effect: Any, now_ns: int) -> Iterable[Event] | None:
