@@ -1,0 +1,1 @@
+"""The demo: the main job on the seed's own files, every claim checked."""
