@@ -18,7 +18,7 @@ from keepbus_hub.events import Inspected, Owners, Peer, Received, Subscribed
 _MOST_MESSAGES_PER_READ = 500
 
 
-class Sockets:
+class Shell:
     """PULL to hear everybody who speaks, XPUB to speak to everybody who listens.
 
     The XPUB is in manual mode: a subscription counts only after the machine admitted it, which libzmq
@@ -86,9 +86,9 @@ class Sockets:
             first, *more = self._listen.socket.recv_multipart(zmq.NOBLOCK, copy=False)
         except zmq.Again:
             return
-        octets = first.bytes
+        octets = bytes(first.bytes)
         if not more and octets[:1] in (b"\x00", b"\x01"):
-            yield Subscribed(octets[1:], octets[0] == 1, _peer(first))
+            yield Subscribed(octets[1:], octets.startswith(b"\x01"), _peer(first))
 
     def _read_owners(self, *, always: bool = False) -> Iterable[Event]:
         """Owners of the lock files when the directory changed, so that a new service is known at once."""
@@ -110,7 +110,7 @@ class Sockets:
     def _stay_awake(self) -> None:
         """Sending and receiving eat the socket's wake-up; make one when something still waits."""
         for bound in (self._speak, self._listen):
-            if bound.socket.getsockopt(zmq.EVENTS) & zmq.POLLIN:
+            if int(bound.socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
                 os.eventfd_write(self._leftover, 1)
                 return
 
