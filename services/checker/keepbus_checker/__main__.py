@@ -1,0 +1,23 @@
+"""keepbus-checker: probes the real servers and tells their verdicts."""
+
+from __future__ import annotations
+
+import random
+
+from keepbus.config.model import CheckerSection
+from keepbus.runtime.service import Service
+from keepbus_checker.machine import Machine
+from keepbus_checker.shell import Shell, most_open
+
+
+def main() -> None:
+    """Entry point of `keepbus-checker`."""
+    service = Service(
+        "checker", about="Probe the real servers and tell their verdicts.", section=CheckerSection
+    )
+    shell = Shell(service.loop)
+    service.run(Machine(seed=random.SystemRandom().getrandbits(64), most_open=most_open()), shell.perform)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,169 @@
+"""The course of one check: verdict, retries, and which URL comes next.
+
+Law of this file: `settle` is the only writer of the verdict by measurement, `adopt` the only one by
+inheritance. The rules are keepalived's (reference: keepalived-features 13.1 and 13.3).
+"""
+
+from __future__ import annotations
+
+from keepbus.config.model import Check, CheckKind
+from keepbus.contracts.checker import CheckVerdict, Evidence, Verdict
+
+
+class Course:
+    """One check that is being run. Mutable, one per configured check."""
+
+    __slots__ = (
+        "adopted",
+        "changes",
+        "check",
+        "deadline_at_ns",
+        "due_at_ns",
+        "failed_url",
+        "failures",
+        "gone",
+        "guarded",
+        "inherited_evidence",
+        "last_at_ns",
+        "last_received",
+        "last_took_us",
+        "last_url",
+        "limit_at_ns",
+        "probe",
+        "probes",
+        "published_at_ns",
+        "retries_used",
+        "since_ns",
+        "started_at_ns",
+        "step",
+        "target",
+        "url",
+        "verdict",
+        "waits_for_telling",
+    )
+
+    def __init__(self, check: Check, *, first_start: bool, wall_ns: int) -> None:
+        """first_start: the retries count as used up, so that the first failure is enough."""
+        self.check = check
+        host = f"[{check.address}]" if ":" in check.address else check.address
+        self.target = f"{host}:{check.port}"
+        self.verdict = Verdict.UNKNOWN
+        self.changes = 0
+        self.since_ns = wall_ns
+        self.probes = 0
+        self.failures = 0
+        self.retries_used = check.retry if first_start else 0
+        self.url = 0
+        self.failed_url = False
+        """True while the URL that took the target down is the only one tried."""
+        self.adopted = False
+        # The last result, kept in parts: most are never told to anybody.
+        self.last_url = 0
+        self.last_received = ""
+        self.last_took_us = 0
+        self.last_at_ns = 0
+        self.inherited_evidence: Evidence | None = None
+        # The schedule's part.
+        self.probe = 0
+        """Number of the probe under way, 0 when there is none."""
+        self.step = ""
+        self.due_at_ns = 0
+        self.started_at_ns = 0
+        self.deadline_at_ns = 0
+        self.limit_at_ns = 0
+        self.guarded = False
+        self.gone = False
+        # The announcer's part.
+        self.published_at_ns = 0
+        self.waits_for_telling = False
+
+    @property
+    def attempt(self) -> int:
+        """Which attempt the next probe is, from 1 to retry + 1."""
+        return self.retries_used + 1
+
+    def settle(self, passed: bool) -> int:
+        """Count one result; the pause until the next probe, microseconds."""
+        if self.check.kind is CheckKind.TCP_CHECK:
+            return self._settle_connection(passed)
+        return self._settle_url(passed)
+
+    def _settle_connection(self, passed: bool) -> int:
+        check = self.check
+        if passed:
+            self.retries_used = 0
+            self.verdict = Verdict.UP
+        elif self.verdict is not Verdict.DOWN:
+            if self.retries_used < check.retry:
+                self.retries_used += 1
+                return check.delay_before_retry_us
+            self.verdict = Verdict.DOWN
+        return check.delay_loop_us
+
+    def _settle_url(self, passed: bool) -> int:
+        check = self.check
+        if not passed:
+            if self.verdict is not Verdict.DOWN and self.retries_used < check.retry:
+                self.retries_used += 1
+                return check.delay_before_retry_us
+            self.verdict = Verdict.DOWN
+            self.failed_url = True
+            return max(check.delay_before_retry_us, check.delay_loop_us)
+        self.retries_used = 0
+        if self.failed_url:
+            # What failed is back; now every page has to show it, from the first.
+            self.failed_url = False
+            self.url = 0
+        else:
+            self.url += 1
+        if self.url >= len(check.urls):
+            self.url = 0
+            self.verdict = Verdict.UP
+            return check.delay_loop_us
+        if check.fast_recovery and self.verdict is not Verdict.UP:
+            return 0
+        return check.delay_loop_us
+
+    def adopt(self, told: CheckVerdict) -> None:
+        """Go on from what an earlier process said of this check; its retries start anew."""
+        self.verdict = told.verdict
+        self.changes = told.changes
+        self.since_ns = told.since_ns
+        self.probes = told.probes
+        self.failures = told.failures
+        self.inherited_evidence = told.evidence
+        self.adopted = True
+        if told.verdict is not Verdict.UNKNOWN:
+            self.retries_used = 0
+
+    def evidence(self) -> Evidence | None:
+        """What the last probe did; None before the first."""
+        if not self.last_at_ns:
+            return self.inherited_evidence
+        return Evidence(
+            sent=self._sent(),
+            received=self.last_received,
+            took_us=self.last_took_us,
+            at_ns=self.last_at_ns,
+        )
+
+    def told(self) -> CheckVerdict:
+        """The state as it goes on the bus."""
+        return CheckVerdict(
+            check=self.check.id,
+            kind=self.check.kind.value,
+            target=self.target,
+            verdict=self.verdict,
+            changes=self.changes,
+            since_ns=self.since_ns,
+            probes=self.probes,
+            failures=self.failures,
+            evidence=self.evidence(),
+        )
+
+    def _sent(self) -> str:
+        check = self.check
+        if check.kind is CheckKind.TCP_CHECK:
+            return "TCP connect"
+        version = "1.1" if check.http_protocol == "1.1" else "1.0"
+        return f"GET {check.urls[self.last_url].path} HTTP/{version}"

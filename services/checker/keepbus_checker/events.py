@@ -1,0 +1,35 @@
+"""What happens to checker besides what every service knows."""
+
+from __future__ import annotations
+
+import enum
+from typing import NamedTuple
+
+
+class Outcome(enum.StrEnum):
+    """How a probe ended."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    LOCAL = "local"
+    """This host could not make the probe; it says nothing about the target."""
+
+
+class ProbeAdvanced(NamedTuple):
+    """A step of the probe is done and the next one has connect_timeout from now on."""
+
+    probe: int
+    step: str
+    """What the probe waits for now: `handshake`, `answer`."""
+
+
+class ProbeEnded(NamedTuple):
+    """The probe is over and its descriptor closed."""
+
+    probe: int
+    outcome: Outcome
+    received: str
+    """One line for the operator: `connected`, `200, 14 bytes`, `connection refused`."""
+    took_us: int
+    wall_ns: int
+    """Wall clock at the end, nanoseconds since the epoch."""

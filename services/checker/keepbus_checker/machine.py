@@ -1,0 +1,314 @@
+"""checker's machine: runs each distinct check on its schedule and tells what the probes say.
+
+Law of this file: a verdict comes from probes and from nothing else. A failure of this host, a reload, a
+restart, or a lack of time never changes one.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from keepbus.config.model import Check, CheckerSection
+from keepbus.contracts.checker import CheckVerdict, Evidence, ProbeFailed, Statistics, Verdict
+from keepbus.contracts.common import Status
+from keepbus.runtime.machine import (
+    BusMessage,
+    Configured,
+    Effect,
+    Event,
+    Exit,
+    Log,
+    Publish,
+    Report,
+    StopRequested,
+)
+from keepbus_checker.announcer import Announcer
+from keepbus_checker.course import Course
+from keepbus_checker.effects import AbortProbe, ForgetCheck, StartProbe
+from keepbus_checker.events import Outcome, ProbeAdvanced, ProbeEnded
+from keepbus_checker.schedule import Schedule
+
+FIRST_RUN_NS = 1_000_000_000
+"""keepalived's pause before the first run of a check."""
+STEPS_TOTAL = 10
+"""A probe has connect_timeout for each step, and this many of them for all steps together."""
+_HOUSEKEEPING_NS = 500_000_000
+_STATISTICS_NS = 5_000_000_000
+_MOST_STARTS_PER_TURN = 64
+_VERDICTS_TOLD = (Verdict.UP, Verdict.DOWN, Verdict.UNKNOWN)
+_WAITS_FOR = {
+    "connect": "no connection",
+    "handshake": "no TLS handshake",
+    "answer": "no answer",
+    "more": "nothing more of the answer",
+}
+
+
+class Machine:
+    """One per process. See keepbus.runtime.machine.Machine."""
+
+    def __init__(self, *, seed: int, most_open: int) -> None:
+        """seed spreads the starts; most_open bounds the probes under way."""
+        self._random_state = seed
+        self._most_open = most_open
+        self._schedule = Schedule()
+        self._courses: dict[str, Course] = {}
+        self._probing: dict[int, Course] = {}
+        self._last_probe = 0
+        self._wall_offset_ns = 0
+        self._configured = False
+        self._stopping = False
+        self._announcer = Announcer(0)
+        self._verdicts: Counter[Verdict] = Counter()
+        self._housekeeping_at_ns: int | None = None
+        self._statistics_at_ns = 0
+        self._statistics = Statistics()
+        self._probes = 0
+        self._failures = 0
+        self._late = 0
+        self._local_errors: Counter[str] = Counter()
+
+    def wake_at_ns(self) -> int | None:
+        """When the next probe starts or ends, or something is to be told."""
+        if self._stopping:
+            return None
+        wake_at_ns = self._schedule.wake_at_ns(starts=len(self._probing) < self._most_open)
+        for at_ns in (self._housekeeping_at_ns, self._announcer.wake_at_ns()):
+            if at_ns is not None and (wake_at_ns is None or at_ns < wake_at_ns):
+                wake_at_ns = at_ns
+        return wake_at_ns
+
+    def turn(self, now_ns: int, events: Sequence[Event]) -> Iterable[Effect]:
+        """See keepbus.runtime.machine.Machine."""
+        effects: list[Effect] = []
+        for event in events:
+            kind = type(event)
+            if kind is ProbeEnded:
+                self._probe_ended(event, now_ns, effects)
+            elif kind is ProbeAdvanced:
+                self._probe_advanced(event, now_ns)
+            elif kind is BusMessage:
+                self._bus_message(event, now_ns, effects)
+            elif kind is Configured:
+                self._configure(event, now_ns, effects)
+            elif kind is StopRequested:
+                self._stop(effects)
+        if self._stopping:
+            return effects
+        for course in self._schedule.take_overdue(now_ns):
+            self._overdue(course, now_ns, effects)
+        room = min(self._most_open - len(self._probing), _MOST_STARTS_PER_TURN)
+        for course in self._schedule.take_due(now_ns, room):
+            self._start(course, now_ns, effects)
+        if self._housekeeping_at_ns is not None and now_ns >= self._housekeeping_at_ns:
+            self._keep_house(now_ns, effects)
+        effects.extend(self._announcer.tick(now_ns))
+        return effects
+
+    # Probes
+
+    def _start(self, course: Course, now_ns: int, effects: list[Effect]) -> None:
+        check = course.check
+        self._last_probe += 1
+        number = self._last_probe
+        course.probe = number
+        course.started_at_ns = now_ns
+        course.step = "connect"
+        self._probing[number] = course
+        timeout_ns = check.connect_timeout_us * 1000
+        course.limit_at_ns = now_ns + STEPS_TOTAL * timeout_ns
+        self._schedule.guard(course, now_ns + timeout_ns)
+        if (now_ns - course.due_at_ns) * 10 > check.delay_loop_us * 1000:
+            self._late += 1
+        effects.append(StartProbe(number, check, course.url))
+
+    def _probe_advanced(self, event: ProbeAdvanced, now_ns: int) -> None:
+        course = self._probing.get(event.probe)
+        if course is not None:
+            course.step = event.step
+            deadline_at_ns = now_ns + course.check.connect_timeout_us * 1000
+            self._schedule.guard(course, min(deadline_at_ns, course.limit_at_ns))
+
+    def _probe_ended(self, event: ProbeEnded, now_ns: int, effects: list[Effect]) -> None:
+        course = self._probing.pop(event.probe, None)
+        self._wall_offset_ns = event.wall_ns - now_ns
+        if course is None:
+            return
+        course.probe = 0
+        if event.outcome == Outcome.LOCAL:
+            self._local_error(course, event.received, now_ns, effects)
+            return
+        self._settle(course, event.outcome == Outcome.PASSED, event.received, event.took_us, now_ns, effects)
+
+    def _overdue(self, course: Course, now_ns: int, effects: list[Effect]) -> None:
+        del self._probing[course.probe]
+        effects.append(AbortProbe(course.probe))
+        course.probe = 0
+        timeout_us = course.check.connect_timeout_us
+        if now_ns >= course.limit_at_ns:
+            received = f"answer not complete within {_seconds(STEPS_TOTAL * timeout_us)}"
+        else:
+            received = f"{_WAITS_FOR[course.step]} within {_seconds(timeout_us)}"
+        self._settle(course, False, received, (now_ns - course.started_at_ns) // 1000, now_ns, effects)
+
+    def _settle(
+        self, course: Course, passed: bool, received: str, took_us: int, now_ns: int, effects: list[Effect]
+    ) -> None:
+        """Count a result, plan the next probe, tell what is new."""
+        self._probes += 1
+        course.probes += 1
+        course.last_url = course.url
+        course.last_received = received
+        course.last_took_us = took_us
+        course.last_at_ns = now_ns + self._wall_offset_ns
+        before = course.verdict
+        if not passed:
+            self._failures += 1
+            course.failures += 1
+            if before is not Verdict.DOWN:
+                effects.append(Publish(_failed(course)))
+        pause_us = course.settle(passed)
+        self._schedule.start_at(course, now_ns + pause_us * 1000)
+        if course.verdict is before:
+            self._announcer.note(course)
+            return
+        course.changes += 1
+        course.since_ns = course.last_at_ns
+        self._verdicts[before] -= 1
+        self._verdicts[course.verdict] += 1
+        effects.append(self._announcer.tell(course, now_ns))
+        effects.append(
+            Log(
+                "info",
+                f"{course.check.kind.value} of {course.target} is {course.verdict.value}",
+                {"was": before.value, "received": received},
+            )
+        )
+
+    def _local_error(self, course: Course, error: str, now_ns: int, effects: list[Effect]) -> None:
+        """A failure of this host's own making counts for nothing; the check waits for its next turn."""
+        if not self._local_errors[error]:
+            effects.append(Log("error", f"cannot probe {course.target}: {error}"))
+        self._local_errors[error] += 1
+        self._schedule.start_at(course, now_ns + course.check.delay_loop_us * 1000)
+
+    # Configuration, predecessor, end
+
+    def _configure(self, event: Configured, now_ns: int, effects: list[Effect]) -> None:
+        section: CheckerSection = event.section
+        self._wall_offset_ns = event.wall_ns - now_ns
+        first_start = not self._configured
+        if first_start:
+            self._configured = True
+            self._announcer = Announcer(now_ns)
+            self._statistics_at_ns = now_ns + _STATISTICS_NS
+        wanted = {check.id: check for check in section.checks}
+        for course in [
+            course for course in self._courses.values() if wanted.get(course.check.id) != course.check
+        ]:
+            self._remove(course, wanted, effects)
+        for check in wanted.values():
+            if check.id not in self._courses:
+                self._add(check, first_start, now_ns, event.wall_ns)
+        self._housekeeping_at_ns = now_ns + _HOUSEKEEPING_NS if self._courses else None
+        effects.append(self._report())
+
+    def _add(self, check: Check, first_start: bool, now_ns: int, wall_ns: int) -> None:
+        course = Course(check, first_start=first_start, wall_ns=wall_ns)
+        self._courses[check.id] = course
+        self._verdicts[course.verdict] += 1
+        warmup_ns = check.warmup_us * 1000
+        self._schedule.start_at(course, now_ns + FIRST_RUN_NS + self._random_below(warmup_ns + 1))
+        self._announcer.note(course)
+
+    def _remove(self, course: Course, wanted: dict[str, Check], effects: list[Effect]) -> None:
+        course.gone = True
+        del self._courses[course.check.id]
+        self._verdicts[course.verdict] -= 1
+        self._abort(course, effects)
+        effects.append(ForgetCheck(course.check.id))
+        if course.check.id not in wanted:
+            effects.append(self._announcer.withdraw(course))
+
+    def _abort(self, course: Course, effects: list[Effect]) -> None:
+        if course.probe:
+            del self._probing[course.probe]
+            effects.append(AbortProbe(course.probe))
+            course.probe = 0
+
+    def _bus_message(self, event: BusMessage, now_ns: int, effects: list[Effect]) -> None:
+        """Take over the verdict of an earlier process, unless this one has its own by now."""
+        told = event.message.body
+        if not isinstance(told, CheckVerdict):
+            return
+        course = self._courses.get(told.check)
+        if course is None or course.adopted or course.probes:
+            return
+        self._verdicts[course.verdict] -= 1
+        course.adopt(told)
+        self._verdicts[course.verdict] += 1
+        effects.append(self._announcer.tell(course, now_ns))
+
+    def _stop(self, effects: list[Effect]) -> None:
+        """Verdicts stay on the bus for the next process; only descriptors are given back."""
+        self._stopping = True
+        for course in list(self._probing.values()):
+            self._abort(course, effects)
+        effects.append(Exit())
+
+    # What it says of itself
+
+    def _keep_house(self, now_ns: int, effects: list[Effect]) -> None:
+        self._housekeeping_at_ns = now_ns + _HOUSEKEEPING_NS
+        effects.append(self._report())
+        if now_ns >= self._statistics_at_ns:
+            self._statistics_at_ns = now_ns + _STATISTICS_NS
+            statistics = Statistics(
+                checks=len(self._courses),
+                probes=self._probes,
+                failures=self._failures,
+                in_flight=len(self._probing),
+                late=self._late,
+                local_errors=dict(self._local_errors),
+            )
+            if statistics != self._statistics:
+                self._statistics = statistics
+                effects.append(Publish(statistics))
+
+    def _report(self) -> Report:
+        if not self._courses:
+            return Report(Status.IDLE, "no checks configured")
+        targets = len({course.target for course in self._courses.values()})
+        told = ", ".join(f"{self._verdicts[verdict]} {verdict.value}" for verdict in _VERDICTS_TOLD)
+        return Report(
+            Status.READY, f"{_counted(len(self._courses), 'check')} of {_counted(targets, 'target')}: {told}"
+        )
+
+    def _random_below(self, bound: int) -> int:
+        """The next number of the sequence that the seed began (splitmix64), less than bound."""
+        self._random_state = (self._random_state + 0x9E3779B97F4A7C15) & 0xFFFFFFFFFFFFFFFF
+        mixed = self._random_state
+        mixed = ((mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9) & 0xFFFFFFFFFFFFFFFF
+        mixed = ((mixed ^ (mixed >> 27)) * 0x94D049BB133111EB) & 0xFFFFFFFFFFFFFFFF
+        return (mixed ^ (mixed >> 31)) % bound
+
+
+def _failed(course: Course) -> ProbeFailed:
+    evidence = course.evidence()
+    assert isinstance(evidence, Evidence)
+    return ProbeFailed(
+        check=course.check.id,
+        target=course.target,
+        attempt=course.attempt,
+        attempts=course.check.retry + 1,
+        evidence=evidence,
+    )
+
+
+def _seconds(us: int) -> str:
+    return f"{us / 1_000_000:g} s"
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
