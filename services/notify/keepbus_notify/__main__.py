@@ -1,0 +1,41 @@
+"""keepbus-notify: runs notify scripts, in order, once."""
+
+from __future__ import annotations
+
+import argparse
+
+from keepbus.config.model import NotifySection
+from keepbus.runtime.service import Service
+from keepbus_notify.identity import capabilities_held
+from keepbus_notify.machine import DEFAULT_TIME_LIMIT_NS, INSTANCES, Machine
+from keepbus_notify.shell import Shell
+
+_NS = 1_000_000_000
+
+
+def main() -> None:
+    """Wire the machine to the bus and its processes, and run."""
+    service = Service(
+        "notify",
+        about="Runs notify_master, notify_backup, notify_fault, notify_stop and notify scripts.",
+        section=NotifySection,
+        topics=(INSTANCES,),
+        needs=capabilities_held(),
+        options=_options,
+    )
+    shell = Shell(service)
+    service.run(Machine(time_limit_ns=int(service.options.time_limit * _NS)), shell.perform)
+
+
+def _options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--time-limit",
+        type=float,
+        metavar="SECONDS",
+        default=DEFAULT_TIME_LIMIT_NS / _NS,
+        help="end a script that takes longer (default %(default)g; 0: never)",
+    )
+
+
+if __name__ == "__main__":
+    main()

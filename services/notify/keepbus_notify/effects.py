@@ -1,0 +1,62 @@
+"""What the notify machine wishes to be done, beside publishing and logging."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Command(NamedTuple):
+    """A script with its arguments, and as whom."""
+
+    argv: tuple[str, ...]
+    user: str
+    """Empty: the default user for scripts (see identity.py)."""
+    group: str
+    security: bool
+    """enable_script_security: refuse what otherwise is a warning."""
+
+
+class LedgerEntry(NamedTuple):
+    """A script that is about to be started, or a transition that needs none."""
+
+    name: str
+    life: str
+    number: int
+    script: str
+    """Keyword; empty when nothing runs for this transition."""
+    last: bool
+    """Nothing of this transition follows."""
+
+
+class ReadLedger(NamedTuple):
+    """Read the ledger and answer with `LedgerRead`."""
+
+
+class AppendLedger(NamedTuple):
+    """Append an entry; when `durable`, it is on the disk before any later effect is carried out."""
+
+    entry: LedgerEntry
+    durable: bool
+
+
+class Examine(NamedTuple):
+    """Look at scripts and their paths, answer with `Examined`."""
+
+    commands: tuple[tuple[str, Command], ...]
+    """Each with what it is in the file: `notify_master of VI_1`."""
+
+
+class StartScript(NamedTuple):
+    """Start it in a process group of its own; `ScriptEnded` follows."""
+
+    run: int
+    label: str
+    """For the log: `notify_master of VI_1`."""
+    command: Command
+
+
+class EndScript(NamedTuple):
+    """Signal the process group of a running script: SIGTERM, or SIGKILL when `forced`."""
+
+    run: int
+    forced: bool

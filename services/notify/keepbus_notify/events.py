@@ -1,0 +1,45 @@
+"""What happens to the notify machine, beside the bus and the configuration."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class LedgerRead(NamedTuple):
+    """The ledger as an earlier process left it: `LedgerEntry` tuples, oldest first."""
+
+    entries: tuple[tuple[str, str, int, str, bool], ...]
+
+
+class LedgerFailed(NamedTuple):
+    """An entry could not be made durable; `error` is the system's word for it."""
+
+    error: str
+
+
+class LedgerWritten(NamedTuple):
+    """An entry is in the file again, after `LedgerFailed`."""
+
+
+class Examined(NamedTuple):
+    """The scripts of the configuration were looked at; one sentence for each finding."""
+
+    refused: tuple[str, ...]
+    """About scripts that will not be run."""
+    warned: tuple[str, ...]
+    """About scripts that run although something is wrong."""
+
+
+class ScriptEnded(NamedTuple):
+    """A script ended, or could not be started (127, took_us 0 and the reason in `error`)."""
+
+    run: int
+    exit_status: int
+    """Negative for a signal."""
+    started_ns: int
+    """Wall clock, nanoseconds."""
+    took_us: int
+    user: str
+    """Whom it ran as; empty when it was not started."""
+    error: str
+    """Why it could not be started; else its last line of output."""

@@ -1,0 +1,112 @@
+"""RUNDIR/notify/ledger: which scripts were started, so that no restart starts one twice.
+
+One JSON array per line, appended with fdatasync before the script starts. A torn last line tells of a
+script that was not started yet, and is ignored. The file is rewritten with what still matters when it is
+opened and when it has grown: the newest entries of the newest lives of each name.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from pathlib import Path
+
+from keepbus_notify.effects import LedgerEntry
+
+_KEPT_LIVES = 4
+_COMPACT_AFTER = 5000
+"""Entries appended before the file is rewritten."""
+
+
+class Ledger:
+    """The file, open for appending."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._entries: list[LedgerEntry] = []
+        self._fd = -1
+        self._torn = False
+        self._appended = 0
+
+    def read(self) -> tuple[LedgerEntry, ...]:
+        """All entries that still matter, oldest first; rewrites the file to them. Raises OSError."""
+        self._entries = []
+        try:
+            lines = self._path.read_bytes().split(b"\n")
+        except FileNotFoundError:
+            lines = []
+        self._entries = [entry for entry in map(_parse, lines) if entry is not None]
+        self._compact()
+        return tuple(self._entries)
+
+    def append(self, entry: LedgerEntry, *, durable: bool) -> None:
+        """Append; on the disk when it returns if `durable`. Raises OSError."""
+        self._entries.append(entry)
+        self._appended += 1
+        if self._fd < 0 or self._appended > _COMPACT_AFTER:
+            self._compact()
+            return
+        line = json.dumps(entry, ensure_ascii=False).encode() + b"\n"
+        if self._torn:
+            line = b"\n" + line
+        # A write that fails half-way leaves a torn line; the next one must not be glued to it.
+        self._torn = True
+        if os.write(self._fd, line) != len(line):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self._torn = False
+        if durable:
+            os.fdatasync(self._fd)
+
+    def _compact(self) -> None:
+        """Write what matters to a new file and put it in the place of the old one."""
+        self._entries = _newest(self._entries)
+        self._path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+        fresh = self._path.with_suffix(".new")
+        text = "".join(f"{json.dumps(entry, ensure_ascii=False)}\n" for entry in self._entries)
+        fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o640)
+        try:
+            _write_all(fd, text.encode())
+            os.fdatasync(fd)
+            os.rename(fresh, self._path)
+        except BaseException:
+            os.close(fd)
+            raise
+        if self._fd >= 0:
+            os.close(self._fd)
+        self._fd, self._torn, self._appended = fd, False, 0
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(fd, data) :]
+
+
+def _parse(line: bytes) -> LedgerEntry | None:
+    try:
+        name, life, number, script, last = json.loads(line)
+    except (ValueError, TypeError):
+        return None
+    if [type(value) for value in (name, life, number, script, last)] != [str, str, int, str, bool]:
+        return None
+    return LedgerEntry(name, life, number, script, last)
+
+
+def _newest(entries: list[LedgerEntry]) -> list[LedgerEntry]:
+    """Of each name the last lives, of each life the entries of the last transition."""
+    lives: dict[str, dict[str, list[LedgerEntry]]] = {}
+    for entry in entries:
+        of_name = lives.setdefault(entry.name, {})
+        kept = of_name.pop(entry.life, [])
+        newest = kept[-1].number if kept else 0
+        if entry.number > newest:
+            kept = [entry]
+        elif entry.number == newest:
+            kept.append(entry)
+        of_name[entry.life] = kept
+    return [
+        entry
+        for of_name in lives.values()
+        for life in list(of_name)[-_KEPT_LIVES:]
+        for entry in of_name[life]
+    ]
