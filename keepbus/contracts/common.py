@@ -25,8 +25,8 @@ class Status(enum.StrEnum):
 class Service(Body):
     """A service's heartbeat: published on every change and at every beat.
 
-    progress counts turns of the service's loop; a beat whose progress stands still comes from a process that
-    lives but does not work.
+    progress counts rounds of the service's loop, idle ones too; a beat whose progress stands still comes from
+    a process that lives but does not work.
     """
 
     pid: int

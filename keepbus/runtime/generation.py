@@ -73,6 +73,14 @@ def load(run_dir: Path, section: str, cls: type[SectionT]) -> tuple[int, Section
         ) from None
 
 
+def current(run_dir: Path) -> int:
+    """The current generation's number, 0 when there is none."""
+    try:
+        return int(os.readlink(run_dir / "config" / "current"))
+    except (OSError, ValueError):
+        return 0
+
+
 def source(run_dir: Path) -> Path:
     """The file that the current generation was compiled from; raises NoConfigurationError."""
     try:

@@ -48,7 +48,9 @@ class Loop:
         self._chores: list[_Chore] = []
         self._running = False
         self.turns = 0
-        """Turns made so far: the progress that the heartbeat tells."""
+        """Turns of the machine made so far."""
+        self.rounds = 0
+        """Looks into the sockets made so far, with or without news: the progress that the heartbeat tells."""
         self.lateness_ns_max = 0
         """Largest lateness of a due deadline since the last `take_lateness_us`."""
 
@@ -101,6 +103,7 @@ class Loop:
             self._look()
 
     def _look(self) -> None:
+        self.rounds += 1
         wake_at_ns = self._machine.wake_at_ns()
         ready = self._epoll.poll(self._wait_s(wake_at_ns), _MOST_DESCRIPTORS_PER_TURN)
         now_ns = self._clock()

@@ -25,8 +25,9 @@ from keepbus.contracts.common import Service as ServiceState
 from keepbus.contracts.common import Status
 from keepbus.contracts.message import Message
 from keepbus.runtime import generation, privileges
+from keepbus.runtime.backoff import SETTLED_NS, Backoff
 from keepbus.runtime.log import configure
-from keepbus.runtime.loop import Loop, Perform
+from keepbus.runtime.loop import Loop, Perform, boottime_ns
 from keepbus.runtime.machine import (
     BusMessage,
     Configured,
@@ -64,14 +65,16 @@ class Service:
         section: type[Any] | None = None,
         topics: Iterable[str] = (),
         needs: Iterable[str] = (),
+        may_need: Iterable[str] = (),
         options: Callable[[argparse.ArgumentParser], None] | None = None,
         argv: Sequence[str] | None = None,
     ) -> None:
         """Parse options, take the service's lock, check privileges, connect to the bus.
 
         section is the class of the service's part of the configuration, None when it has none; topics are
-        the prefixes it hears besides its own state; needs names capabilities (`NET_ADMIN`). Ends the process
-        with one sentence on standard error when one of these fails.
+        the prefixes it hears besides its own state; needs names capabilities (`NET_ADMIN`), may_need
+        those that it can begin without and may hold. Ends the process with one sentence on standard error
+        when one of these fails.
         """
         parser = argparse.ArgumentParser(prog=f"keepbus-{name}", description=about)
         parser.add_argument("-r", "--run-dir", type=Path, required=True, help="run directory of the node")
@@ -87,8 +90,11 @@ class Service:
         os.umask(0o007)
         _die_with_parent()
         self.log = configure(name, level=self.options.log_level, as_json=self.options.log_json)
+        self._backoff: Backoff | None = Backoff(self.run_dir, name)
+        self._backoff.begin(self.log.warning)
+        self._started_at_ns = boottime_ns()
         self._lock = self._take_lock()
-        self._check_privileges(frozenset(needs))
+        self._check_privileges(frozenset(needs), frozenset(may_need))
         self._section: type[Any] | None = section
         self._generation = 0
         self._status = Status.STARTING
@@ -116,7 +122,7 @@ class Service:
         self.loop.watch(_signal_descriptor(), self._read_signals)
         self.loop.every(BEAT_NS, self._beat)
         self.loop.every(_REPEAT_NS, lambda _now_ns: void(self.speaker.repeat()))
-        self._adopt_until_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME) + _ADOPTION_NS
+        self._adopt_until_ns = boottime_ns() + _ADOPTION_NS
         first = self._load()
         if not first and self._section is not None:
             sys.exit(EXIT_CONFIGURATION)
@@ -127,6 +133,8 @@ class Service:
         finally:
             self._status, self._detail = Status.STOPPING, "stopped"
             self._beat(0)
+            if self._backoff is not None and self._exit_status == 0:
+                self._backoff.settled()
             self.listener.close()
             self.speaker.close()
             for close in self.closing:
@@ -156,7 +164,7 @@ class Service:
             self._status, self._detail = report.status, report.detail
             self._beat(0)
 
-    def _beat(self, _now_ns: int) -> None:
+    def _beat(self, now_ns: int) -> None:
         counters = self.listener.counters
         for gap in self.listener.gaps:
             self.speaker.publish(gap)
@@ -171,14 +179,17 @@ class Service:
                 generation=self._generation,
                 status=self._status,
                 detail=self._detail,
-                progress=self.loop.turns,
+                progress=self.loop.rounds,
                 lateness_us_max=self.loop.take_lateness_us(),
                 lost=counters.lost,
                 rejected=counters.rejected,
                 unsent=self.speaker.counters.unsent,
             )
         )
-        if self._inherited and _now_ns > self._adopt_until_ns:
+        if self._backoff is not None and now_ns > self._started_at_ns + SETTLED_NS:
+            self._backoff.settled()
+            self._backoff = None
+        if self._inherited and now_ns > self._adopt_until_ns:
             # States of an earlier process that this one did not take over describe nothing any more.
             for topic in self._inherited - self.speaker.states():
                 self.speaker.withdraw(topic)
@@ -215,6 +226,7 @@ class Service:
     def _load(self) -> list[Event]:
         """The current configuration as an event; nothing, and a log line, when it cannot be used."""
         if self._section is None:
+            self._generation = generation.current(self.run_dir)
             return []
         try:
             number, section = generation.load(self.run_dir, self.name, self._section)
@@ -251,7 +263,7 @@ class Service:
         os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
         return fd
 
-    def _check_privileges(self, needs: frozenset[str]) -> None:
+    def _check_privileges(self, needs: frozenset[str], may_need: frozenset[str]) -> None:
         held = privileges.effective()
         if absent := privileges.missing(needs, held):
             self.fail(
@@ -259,7 +271,7 @@ class Service:
                 "or in a user namespace with `unshare -Urnm`",
                 EXIT_PRIVILEGES,
             )
-        if privileges.surplus(needs, held):
+        if privileges.surplus(needs | may_need, held):
             if privileges.strict():
                 self.fail(
                     "holds more privileges than its service needs; start it through deploy/programs",

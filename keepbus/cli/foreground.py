@@ -1,0 +1,299 @@
+"""The parent of a node: holds supervisord, passes its output on, stops it within a time limit.
+
+Law of this file: nothing here can keep supervisord from working. Its output is taken at once, whatever the
+terminal does; lines that the terminal does not take are dropped and counted. When this process dies,
+supervisord gets SIGTERM from the kernel; when supervisord dies, its services do.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import zmq
+
+from keepbus.bus.client import Listener
+from keepbus.runtime import rundir
+from keepbus.runtime.supervisord import wake
+
+STOP_LIMIT_S = 4.5
+"""From the first SIGTERM to the SIGKILL of whatever is left."""
+_UP_LIMIT_S = 15.0
+_WAKE_INTERVAL_S = 0.02
+_IDLE_S = 1.0
+_MOST_WAITING_OCTETS = 1 << 18
+_OCTETS_PER_WRITE = 4096
+"""PIPE_BUF: a pipe that is ready takes so much without blocking."""
+_PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
+
+
+class Relay:
+    """Copies what the node writes to our standard output."""
+
+    def __init__(self, target: int = 1) -> None:
+        self.reader, self.writer = os.pipe2(os.O_CLOEXEC)
+        os.set_blocking(self.reader, False)
+        self._target = target
+        self._waiting = bytearray()
+        self._dropped = 0
+
+    def say(self, sentence: str) -> None:
+        """Put a line of our own between the others."""
+        self._keep(f"keepbus: {sentence}\n".encode())
+
+    def fill(self) -> None:
+        """Take what waits in the pipe."""
+        try:
+            self._keep(os.read(self.reader, 1 << 16))
+        except BlockingIOError:
+            return
+
+    def drain(self) -> None:
+        """Write as much as the target takes now without waiting."""
+        poller = select.poll()
+        poller.register(self._target, select.POLLOUT)
+        while self._waiting and poller.poll(0):
+            try:
+                written = os.write(self._target, self._waiting[:_OCTETS_PER_WRITE])
+            except BlockingIOError:
+                return
+            except OSError:  # whoever read it is gone
+                self._waiting.clear()
+                return
+            del self._waiting[:written]
+
+    def _keep(self, octets: bytes) -> None:
+        if len(self._waiting) + len(octets) > _MOST_WAITING_OCTETS:
+            self._dropped += octets.count(b"\n")
+            return
+        if self._dropped:
+            self._waiting += f"keepbus: {self._dropped} lines dropped, the output was not taken\n".encode()
+            self._dropped = 0
+        self._waiting += octets
+
+
+class Foreground:
+    """One run of a node, from the start of supervisord to its end."""
+
+    def __init__(
+        self, run_dir: Path, configuration: Path, *, lock: int, strict: bool, is_up: Callable[[], str]
+    ) -> None:
+        """configuration is supervisord's; lock the descriptor that holds the run directory; strict tells
+        the services to refuse surplus privileges; is_up makes the sentence that says the node is up."""
+        self._run_dir = run_dir
+        self._socket = rundir.supervisor_socket(run_dir)
+        self._relay = Relay()
+        self._is_up = is_up
+        self._stop_at: float | None = None
+        self._status = 0
+        prctl(_PR_SET_CHILD_SUBREAPER, 1)
+        self._signals = _signal_socket()
+        environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+        environment["KEEPBUS_PRIVILEGES"] = "strict" if strict else ""
+        self._supervisord = subprocess.Popen(
+            [sys.executable, "-P", "-m", "supervisor.supervisord", "-n", "-c", str(configuration)],
+            stdin=subprocess.DEVNULL,
+            stdout=self._relay.writer,
+            stderr=self._relay.writer,
+            env=environment,
+            pass_fds=(lock,),
+            process_group=0,
+            preexec_fn=lambda: prctl(_PR_SET_PDEATHSIG, signal.SIGTERM),
+        )
+        self._pidfd = os.pidfd_open(self._supervisord.pid)
+        self._alive = True
+
+    def run(self) -> int:
+        """Until supervisord and everything it started are gone; the exit status."""
+        arrivals = Arrivals(self._run_dir)
+        poller = select.poll()
+        for fd in (self._relay.reader, self._signals.fileno(), self._pidfd, *arrivals.filenos()):
+            poller.register(fd, select.POLLIN)
+        give_up_at = time.monotonic() + _UP_LIMIT_S
+        waiting = True
+        while self._alive or self._leftovers():
+            if waiting:
+                wake(self._socket)
+            wait_s = _WAKE_INTERVAL_S if waiting or self._stop_at is not None else _IDLE_S
+            for fd, _ in poller.poll(wait_s * 1000):
+                if fd == self._relay.reader:
+                    self._relay.fill()
+                elif fd == self._signals.fileno():
+                    self._take_signals()
+                elif fd == self._pidfd:
+                    poller.unregister(fd)
+                    self._ended()
+            if waiting:
+                absent = arrivals.absent()
+                late = time.monotonic() > give_up_at
+                if not absent:
+                    self._relay.say(self._is_up())
+                elif late and self._stop_at is None:
+                    self._relay.say(
+                        f"{', '.join(absent)} did not report within {_UP_LIMIT_S:.0f} s; see the lines above"
+                    )
+                if not absent or late or self._stop_at is not None:
+                    waiting = False
+                    for fd in arrivals.filenos():
+                        poller.unregister(fd)
+                    arrivals.close()
+            self._stop_in_time()
+            self._relay.drain()
+        self._relay.fill()
+        self._relay.drain()
+        return self._status
+
+    def _take_signals(self) -> None:
+        for number in self._signals.recv(64):
+            if number in (signal.SIGTERM, signal.SIGINT):
+                self._stop()
+            elif number == signal.SIGHUP and self._stop_at is None:
+                self._relay.say("reloading")
+                # In a process of its own: this one stays small and keeps its time.
+                subprocess.Popen(
+                    [sys.executable, "-P", "-m", "keepbus.cli", "reload", "-r", str(self._run_dir)],
+                    stdin=subprocess.DEVNULL,
+                    stdout=self._relay.writer,
+                    stderr=self._relay.writer,
+                )
+            elif number == signal.SIGCHLD:
+                self._reap()
+
+    def _stop(self) -> None:
+        if self._stop_at is not None:
+            return
+        self._relay.say("stopping")
+        self._stop_at = time.monotonic() + STOP_LIMIT_S
+        if self._alive:
+            self._supervisord.send_signal(signal.SIGTERM)
+
+    def _ended(self) -> None:
+        """supervisord is gone: what it started is our child now and was told by the kernel to stop."""
+        code = self._supervisord.wait()
+        self._alive = False
+        if self._stop_at is None:
+            self._status = 1
+            self._stop_at = time.monotonic() + STOP_LIMIT_S
+            reason = f"signal {-code}" if code < 0 else f"status {code}"
+            self._relay.say(
+                f"supervisord ended by itself ({reason}); the node stops, see {self._run_dir}/supervisor/log"
+            )
+
+    def _stop_in_time(self) -> None:
+        if self._stop_at is None:
+            return
+        if time.monotonic() < self._stop_at:
+            wake(self._socket)
+            return
+        names = []
+        for pid in descendants(os.getpid()):
+            if pid != self._supervisord.pid:
+                names.append(_command(pid))
+            _kill(pid)
+        if names:
+            self._status = 1
+            self._relay.say(f"killed what did not stop in time: {', '.join(sorted(names))}")
+        self._stop_at = time.monotonic() + STOP_LIMIT_S
+
+    def _leftovers(self) -> bool:
+        self._reap()
+        return bool(descendants(os.getpid()))
+
+    def _reap(self) -> None:
+        """Collect orphans and reloads that have ended; supervisord itself is waited for by its pidfd."""
+        while True:
+            try:
+                found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            except ChildProcessError:
+                return
+            if found is None or found.si_pid == self._supervisord.pid:
+                return
+            os.waitpid(found.si_pid, 0)
+
+
+class Arrivals:
+    """Who has reported on the bus since the node started."""
+
+    def __init__(self, run_dir: Path) -> None:
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._listener = Listener(
+            self._context, run_dir, [f"state/{name}/service" for name in rundir.SERVICES]
+        )
+        self._absent = set(rundir.SERVICES)
+
+    def filenos(self) -> tuple[int, int]:
+        return self._listener.filenos()
+
+    def absent(self) -> list[str]:
+        """Services that have not reported, in order of start."""
+        for message in self._listener.receive():
+            self._absent.discard(message.header.source)
+        return [name for name in rundir.SERVICES if name in self._absent]
+
+    def close(self) -> None:
+        self._listener.close()
+        self._context.term()
+
+
+def prctl(option: int, value: int) -> None:
+    """prctl(2) with one argument."""
+    ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0)
+
+
+def descendants(ancestor: int) -> list[int]:
+    """Processes under this one that have not ended, from /proc."""
+    children: dict[int, list[int]] = {}
+    for entry in os.listdir("/proc"):
+        if entry.isdecimal():
+            try:
+                stat = Path(f"/proc/{entry}/stat").read_text(encoding="utf-8", errors="replace")
+            except OSError:
+                continue
+            state, parent = stat.rpartition(")")[2].split()[:2]
+            if state != "Z":
+                children.setdefault(int(parent), []).append(int(entry))
+    found: list[int] = []
+    waiting = [ancestor]
+    while waiting:
+        below = children.get(waiting.pop(), [])
+        found += below
+        waiting += below
+    return found
+
+
+def _command(pid: int) -> str:
+    """What a process is, for the operator: its module or program, and its pid."""
+    try:
+        arguments = Path(f"/proc/{pid}/cmdline").read_text(encoding="utf-8", errors="replace").split("\0")
+    except OSError:
+        return str(pid)
+    name = arguments[arguments.index("-m") + 1] if "-m" in arguments[:-1] else arguments[0]
+    return f"{name} ({pid})"
+
+
+def _kill(pid: int) -> None:
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return
+
+
+def _signal_socket() -> socket.socket:
+    """Readable when a signal came; its octets are their numbers."""
+    reader, writer = socket.socketpair()
+    reader.setblocking(False)
+    writer.setblocking(False)
+    for number in _SIGNALS:
+        signal.signal(number, lambda *_: None)
+    signal.set_wakeup_fd(writer.detach(), warn_on_full_buffer=False)
+    return reader

@@ -1,0 +1,123 @@
+"""`keepbus up`: run a node in the foreground."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import socket
+import sys
+from pathlib import Path
+
+from keepbus.cli.compiling import compile_and_tell
+from keepbus.cli.foreground import Foreground
+from keepbus.cli.rundir import add_run_dir
+from keepbus.config.model import Configuration
+from keepbus.runtime import deployment, generation, privileges, rundir
+
+ABOUT = "run a node in the foreground, until SIGTERM or Ctrl-C"
+
+_NEEDED = frozenset({"NET_ADMIN", "NET_RAW"})
+_HELD_BY_SERVICES = ("NET_ADMIN", "NET_RAW", "SETUID", "SETGID", "KILL")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of this verb."""
+    parser.add_argument("-f", "--file", type=Path, required=True, help="the keepalived.conf to run")
+    add_run_dir(parser)
+    parser.add_argument("--node", default=socket.gethostname(), help="the node's name [%(default)s]")
+    parser.add_argument("--permissive", action="store_true", help="run the file in spite of errors in it")
+    parser.add_argument(
+        "--ipvs-driver",
+        choices=("auto", "ipvs", "nftables", "dry-run"),
+        default="auto",
+        help="who balances: the kernel's IPVS, nftables (NAT only), nobody; auto is the first that works",
+    )
+    parser.add_argument("--keep-addresses", action="store_true", help="leave virtual addresses when stopped")
+    parser.add_argument("--keep-table", action="store_true", help="leave IPVS entries when stopped")
+    parser.add_argument(
+        "--programs",
+        type=Path,
+        default=deployment.OVERRIDES,
+        metavar="FOLDER",
+        help="program files that take the place of keepbus's own [%(default)s]",
+    )
+    parser.add_argument("--log-json", action="store_true", help="log JSON lines")
+    parser.add_argument("--log-level", default="info", choices=["debug", "info", "warning", "error"])
+
+
+def run(options: argparse.Namespace) -> int:
+    """0 after an orderly stop, 1 when something died or had to be killed, 2 when the node did not start."""
+    run_dir: Path = options.run_dir.absolute()
+    os.umask(0o007)
+    if absent := privileges.missing(_NEEDED, privileges.effective()):
+        return refuse(
+            f"lacks {', '.join('CAP_' + name for name in absent)}; start it as root, "
+            "or in a namespace of your own with `unshare -Urnm`"
+        )
+    configuration = compile_and_tell(options.file, permissive=options.permissive)
+    if configuration is None:
+        return refuse(f"{options.file} has errors; correct them, or run it as it is with --permissive")
+    try:
+        lock = rundir.make(run_dir)
+        (run_dir / "node").write_text(f"{options.node}\n", encoding="utf-8")
+        remember_permissive(run_dir, options.permissive)
+        number = generation.write(run_dir, configuration, options.file.absolute())
+        confined = deployment.can_confine(_HELD_BY_SERVICES)
+        supervisord = deployment.render(_deployment(options, run_dir, confined))
+    except (rundir.RunDirectoryError, deployment.DeploymentError) as error:
+        return refuse(str(error))
+    except OSError as error:
+        return refuse(f"cannot write {error.filename}: {error.strerror}")
+    if not confined:
+        print(
+            "keepbus: setpriv cannot be used here; every service keeps all privileges of this process",
+            flush=True,
+        )
+    node = Foreground(
+        run_dir,
+        supervisord,
+        lock=lock,
+        strict=confined,
+        is_up=lambda: (
+            f"node {options.node} is up: {_contents(configuration)}, generation {number}, in {run_dir}; "
+            "stop with Ctrl-C or SIGTERM"
+        ),
+    )
+    return node.run()
+
+
+def remember_permissive(run_dir: Path, permissive: bool) -> None:
+    """Let a reload be as permissive as the start was."""
+    mark = run_dir / "permissive"
+    if permissive:
+        mark.touch(mode=0o640)
+    else:
+        mark.unlink(missing_ok=True)
+
+
+def refuse(sentence: str) -> int:
+    """Say why there is no node; the exit status."""
+    print(f"keepbus: {sentence}", file=sys.stderr)
+    return 2
+
+
+def _deployment(options: argparse.Namespace, run_dir: Path, confined: bool) -> deployment.Deployment:
+    every = ["--log-level", options.log_level, *(["--log-json"] if options.log_json else [])]
+    ipvs = ["--driver", options.ipvs_driver, *(["--keep-table"] if options.keep_table else [])]
+    return deployment.Deployment(
+        run_dir=run_dir,
+        confined=confined,
+        service_options=shlex.join(every),
+        vrrp_options="--keep-addresses" if options.keep_addresses else "",
+        ipvs_options=shlex.join(ipvs),
+        overrides=options.programs,
+    )
+
+
+def _contents(configuration: Configuration) -> str:
+    instances = len(configuration.vrrp.instances)
+    servers = len(configuration.ipvs.virtual_servers)
+    return (
+        f"{instances} VRRP instance{'s' * (instances != 1)}, {servers} virtual server{'s' * (servers != 1)}"
+    )

@@ -1,0 +1,107 @@
+"""From `deploy/` to the files that a node's supervisord reads.
+
+A template's `${name}` is replaced by a value of the node, `${confined CAP,CAP}` by the setpriv call that
+leaves a program exactly these capabilities. What is replaced is quoted as supervisord's parser wants it.
+"""
+
+from __future__ import annotations
+
+import importlib.resources
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+OVERRIDES = Path("/etc/keepbus/programs")
+"""Program files of the operator: one named like one of ours takes its place, others are added."""
+
+_PLACEHOLDER = re.compile(r"\$\{(\w+)(?: ([\w,]*))?\}")
+
+
+class DeploymentError(Exception):
+    """A template cannot be used; the message names it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deployment:
+    """What the templates ask for."""
+
+    run_dir: Path
+    confined: bool
+    """Cut down each program's privileges with setpriv."""
+    service_options: str = ""
+    """Options that every service gets."""
+    vrrp_options: str = ""
+    ipvs_options: str = ""
+    overrides: Path = OVERRIDES
+
+
+def templates() -> Path:
+    """The folder `deploy/`: inside the installed package, or beside it in the repository."""
+    package = Path(str(importlib.resources.files("keepbus")))
+    for folder in (package / "deploy", package.parent / "deploy"):
+        if (folder / "supervisord.conf").is_file():
+            return folder
+    raise DeploymentError(f"{package} was installed without its deploy/ folder; install keepbus again")
+
+
+def render(deployment: Deployment) -> Path:
+    """Write RUNDIR/supervisor/supervisord.conf and programs/*.conf; the path of the first.
+
+    Raises DeploymentError for a template that asks for what there is not, OSError when one cannot be read
+    or a file not be written.
+    """
+    source = templates()
+    target = deployment.run_dir / "supervisor"
+    programs = target / "programs"
+    shutil.rmtree(programs, ignore_errors=True)
+    programs.mkdir(mode=0o700)
+    files = {path.name: path for path in (source / "programs").glob("*.conf")}
+    files |= {path.name: path for path in deployment.overrides.glob("*.conf")}
+    for name, path in files.items():
+        (programs / name).write_text(_fill(path, deployment), encoding="utf-8")
+    main = target / "supervisord.conf"
+    main.write_text(_fill(source / "supervisord.conf", deployment), encoding="utf-8")
+    return main
+
+
+def can_confine(capabilities: Iterable[str]) -> bool:
+    """True when setpriv is there and may set privileges here; tried, because only the kernel knows."""
+    if shutil.which("setpriv") is None:
+        return False
+    trial = [*_setpriv(capabilities), "true"]
+    return subprocess.run(trial, stdin=subprocess.DEVNULL, capture_output=True, check=False).returncode == 0
+
+
+def _setpriv(capabilities: Iterable[str]) -> list[str]:
+    """The call that leaves the command after it exactly these capabilities (reliability R-P1)."""
+    wanted = ",".join(("-all", *(f"+{name.lower()}" for name in capabilities)))
+    return ["setpriv", "--no-new-privs", f"--inh-caps={wanted}", f"--bounding-set={wanted}"]
+
+
+def _fill(path: Path, deployment: Deployment) -> str:
+    values = {
+        "run_dir": shlex.quote(str(deployment.run_dir)),
+        "python": shlex.quote(sys.executable),
+        "service_options": deployment.service_options,
+        "vrrp_options": deployment.vrrp_options,
+        "ipvs_options": deployment.ipvs_options,
+    }
+
+    def value(match: re.Match[str]) -> str:
+        name, argument = match.groups()
+        if name == "confined":
+            names = [capability for capability in (argument or "").split(",") if capability]
+            text = shlex.join(_setpriv(names)) if deployment.confined else ""
+        elif name in values:
+            text = values[name]
+        else:
+            known = ", ".join(sorted([*values, "confined"]))
+            raise DeploymentError(f"{path} asks for ${{{name}}}; there are {known}")
+        return text.replace("%", "%%")
+
+    return _PLACEHOLDER.sub(value, path.read_text(encoding="utf-8"))
