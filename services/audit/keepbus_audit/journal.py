@@ -14,7 +14,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from keepbus_audit.line import encode, moment
+from keepbus_audit.line import of_loss
 
 DEFAULT_SIZE = 10 << 20
 DEFAULT_FILES = 5
@@ -52,8 +52,7 @@ class Journal:
         data = b"".join(line.encode(errors="backslashreplace") + b"\n" for line in lines)
         count = len(lines)
         if self._untold:
-            note = {"time": moment(time.time_ns()), "lost": self._untold, "reason": self._reason}
-            data = encode(note).encode() + b"\n" + data
+            data = of_loss(time.time_ns(), self._untold, self._reason).encode() + b"\n" + data
             count += 1
         try:
             self._be_open()
