@@ -1,0 +1,1 @@
+"""The `keepbus` command: one file per verb."""

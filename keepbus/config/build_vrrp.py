@@ -1,0 +1,383 @@
+"""`vrrp_instance` blocks to the model, with keepalived's derived rules (features 5.1).
+
+What keepalived puts right by itself and both nodes would put right alike is a warning; what it puts right in
+a way that the peer may not know of is an error (conformance F4, S10, A6, E4).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from keepbus.config.addresses import read_addresses
+from keepbus.config.diagnostics import Findings, Note
+from keepbus.config.model import (
+    Authentication,
+    AuthType,
+    GratuitousArp,
+    InitialState,
+    NotifyTarget,
+    VirtualAddress,
+    VrrpInstance,
+)
+from keepbus.config.reader import Fields, TableReader
+from keepbus.config.syntax import Statement
+
+_MOST_ADDRESSES = 255
+_PASSWORD_OCTETS = 8
+_MOST_V3_INTERVAL_US = 40_950_000
+_V3_UNIT_US = 10_000
+_V2_UNIT_US = 1_000_000
+_OWNER = 255
+
+_BLOCK = ("vrrp_instance",)
+_AUTHENTICATION = ("vrrp_instance", "authentication")
+_PLAIN = ("mcast_group4", "mcast_src_ip", "lower_prio_no_advert", "higher_prio_send_advert")
+_MORE_PLAIN = ("down_timer_adverts", "skip_check_adv_addr")
+_SCRIPTS = ("notify_master", "notify_backup", "notify_fault", "notify_stop", "notify")
+_GARP = (
+    "master_delay_us",
+    "master_repeat",
+    "master_refresh_us",
+    "master_refresh_repeat",
+    "lower_prio_delay_us",
+    "lower_prio_repeat",
+    "interval_us",
+)
+
+
+@dataclass(slots=True)
+class Draft:
+    """An instance and where it comes from."""
+
+    instance: VrrpInstance
+    notify: NotifyTarget | None
+    fields: Fields
+    addresses: list[tuple[VirtualAddress, Statement]]
+
+
+def build_instances(
+    tables: TableReader, blocks: Iterable[Statement], defaults: Fields | None
+) -> tuple[tuple[VrrpInstance, ...], tuple[NotifyTarget, ...]]:
+    """All instances and their notifications; defaults are the fields of global_defs."""
+    drafts: dict[str, Draft] = {}
+    for block in blocks:
+        if len(block.words) < 2 or block.words[1].startswith("//"):
+            tables.findings.error("missing-argument", "`vrrp_instance` needs a name", block.at())
+            continue
+        if len(block.words) > 2:
+            tables.surplus(block, block.words, 2)
+        name = block.words[1]
+        if name in drafts:
+            tables.findings.error(
+                "duplicate-instance",
+                f"there is a `vrrp_instance {name}` already; this one is ignored",
+                block.at(1),
+                note=Note(text="the first one is here", place=drafts[name].fields.statement.at(1).place()),
+                lenient=True,
+            )
+            continue
+        draft = _Instance(tables, block, defaults.values if defaults else {}).build()
+        if draft is not None:
+            drafts[name] = draft
+    _check_virtual_routers(tables.findings, drafts.values())
+    _check_addresses(tables.findings, drafts.values())
+    instances = tuple(draft.instance for draft in drafts.values())
+    return instances, tuple(draft.notify for draft in drafts.values() if draft.notify is not None)
+
+
+class _Instance:
+    """Builds one instance."""
+
+    def __init__(self, tables: TableReader, block: Statement, defaults: Mapping[str, Any]) -> None:
+        self._tables = tables
+        self._findings = tables.findings
+        self._block = block
+        self._defaults = defaults
+        self._authentication: Fields | None = None
+        self._fields = tables.read(block, _BLOCK, self._on_block)
+
+    def build(self) -> Draft | None:
+        fields = self._fields
+        name = self._block.words[1]
+        interface = self._interface()
+        virtual_router_id = fields.get("virtual_router_id")
+        if virtual_router_id is None:
+            if "virtual_router_id" not in fields.at:
+                self._findings.error(
+                    "missing-virtual-router-id",
+                    f"`vrrp_instance {name}` has no `virtual_router_id`; the instance is not used",
+                    self._block.at(0, 2),
+                    advice="add `virtual_router_id N`, the same number from 1 to 255 on every node",
+                    lenient=True,
+                )
+            return None
+        version = fields.get("version", self._defaults.get("version", 2))
+        priority, state = self._priority_and_state()
+        addresses = self._addresses("virtual_addresses", interface)
+        excluded = self._addresses("virtual_addresses_excluded", interface)
+        self._limit(addresses, excluded)
+        plain = {
+            field: fields.get(field, self._defaults[field])
+            for field in (*_PLAIN, *_MORE_PLAIN)
+            if field in fields.values or field in self._defaults
+        }
+        instance = VrrpInstance(
+            name=name,
+            interface=interface,
+            virtual_router_id=virtual_router_id,
+            version=version,
+            state=state,
+            priority=priority,
+            advert_interval_us=self._advert_interval_us(version),
+            authentication=self._build_authentication(version),
+            nopreempt=self._nopreempt(priority, state),
+            preempt_delay_us=self._preempt_delay_us(state),
+            virtual_addresses=tuple(address for address, _ in addresses),
+            virtual_addresses_excluded=tuple(address for address, _ in excluded),
+            garp=self._garp(),
+            **plain,
+        )
+        scripts = fields.given(_SCRIPTS)
+        notify = NotifyTarget(name=name, **scripts) if scripts else None
+        return Draft(instance, notify, fields, [*addresses, *excluded])
+
+    def _on_block(self, keyword: str, statement: Statement, fields: Fields) -> None:
+        if len(statement.words) > 1:
+            self._tables.surplus(statement, statement.words, 1)
+        if self._authentication is not None:
+            self._findings.warning(
+                "given-twice",
+                "`authentication` is given twice in this block; the last one counts",
+                statement.at(),
+            )
+        self._authentication = self._tables.read(statement, _AUTHENTICATION)
+
+    def _interface(self) -> str:
+        interface = self._fields.get("interface", self._defaults.get("default_interface"))
+        if interface is None:
+            if "interface" not in self._fields.at:
+                self._findings.error(
+                    "missing-interface",
+                    f"`vrrp_instance {self._block.words[1]}` has no `interface`; keepalived would take eth0",
+                    self._block.at(0, 2),
+                    advice="add `interface NAME`",
+                    lenient=True,
+                )
+            return "eth0"
+        return str(interface)
+
+    def _priority_and_state(self) -> tuple[int, InitialState]:
+        fields = self._fields
+        wish = fields.get("state")
+        priority = fields.get("priority")
+        if priority is None:
+            priority = _OWNER if wish == InitialState.MASTER else 100
+            self._findings.warning(
+                "missing-priority",
+                f"`vrrp_instance {self._block.words[1]}` has no `priority`; it gets {priority}"
+                + (", the address owner's, because of `state MASTER`" if priority == _OWNER else ""),
+                self._block.at(0, 2),
+                advice="write the priority, so that the nodes' order is plain to see",
+            )
+        if wish is None:
+            return priority, InitialState.MASTER if priority == _OWNER else InitialState.BACKUP
+        return priority, InitialState(wish)
+
+    def _advert_interval_us(self, version: int) -> int:
+        fields = self._fields
+        interval_us = int(fields.get("advert_interval_us", _V2_UNIT_US))
+        where = fields.where("advert_interval_us")
+        if version == 2 and interval_us % _V2_UNIT_US:
+            rounded = max(1, round(interval_us / _V2_UNIT_US))
+            self._findings.error(
+                "fractional-interval",
+                f"VRRP version 2 knows whole seconds only; keepalived would round this to {rounded} s",
+                where,
+                advice=f"write `advert_int {rounded}`, or `version 3` on every node",
+                lenient=True,
+            )
+            return rounded * _V2_UNIT_US
+        if version == 3 and interval_us > _MOST_V3_INTERVAL_US:
+            self._findings.error(
+                "interval-too-long", "VRRP version 3 knows intervals up to 40.95 s", where, lenient=True
+            )
+            return _MOST_V3_INTERVAL_US
+        if version == 3 and interval_us % _V3_UNIT_US:
+            rounded_us = max(1, round(interval_us / _V3_UNIT_US)) * _V3_UNIT_US
+            self._findings.warning(
+                "fractional-interval",
+                f"VRRP version 3 counts in centiseconds; {rounded_us / 1e6:g} s is taken",
+                where,
+            )
+            return rounded_us
+        return interval_us
+
+    def _nopreempt(self, priority: int, state: InitialState) -> bool:
+        fields = self._fields
+        if not fields.get("nopreempt"):
+            return False
+        if "preempt" in fields.values and fields.at["preempt"].line > fields.at["nopreempt"].line:
+            return False
+        if state is not InitialState.MASTER and priority != _OWNER:
+            return True
+        reason = "`state MASTER`" if state is InitialState.MASTER else "priority 255"
+        self._findings.error(
+            "nopreempt-master",
+            f"`nopreempt` has no effect with {reason}",
+            fields.where("nopreempt"),
+            advice="write `state BACKUP` on every node and a priority below 255",
+            lenient=True,
+        )
+        return False
+
+    def _preempt_delay_us(self, state: InitialState) -> int:
+        fields = self._fields
+        delay_us = int(fields.get("preempt_delay_us", 0))
+        if delay_us and state is InitialState.MASTER:
+            self._findings.error(
+                "preempt-delay-master",
+                "`preempt_delay` has no effect with `state MASTER`",
+                fields.where("preempt_delay_us"),
+                advice="write `state BACKUP`",
+                lenient=True,
+            )
+            return 0
+        if delay_us and fields.get("nopreempt"):
+            self._findings.warning(
+                "preempt-delay-nopreempt",
+                "`preempt_delay` has no effect with `nopreempt`",
+                fields.where("preempt_delay_us"),
+            )
+            return 0
+        return delay_us
+
+    def _build_authentication(self, version: int) -> Authentication | None:
+        fields = self._authentication
+        if fields is None:
+            return None
+        if version == 3:
+            self._findings.error(
+                "authentication-version-3",
+                "VRRP version 3 has no authentication; keepalived would leave it out",
+                fields.statement.at(),
+                advice="remove the block, or write `version 2` on every node",
+                lenient=True,
+            )
+            return None
+        if fields.get("auth_type") == "AH":
+            self._findings.error(
+                "not-supported",
+                "`auth_type AH` is not supported yet",
+                fields.where("auth_type"),
+                advice="use PASS",
+            )
+            return None
+        missing = [word for word in ("auth_type", "auth_pass") if word not in fields.values]
+        if missing:
+            if missing[0] not in fields.at:
+                self._findings.error(
+                    "missing-password",
+                    f"`authentication` has no `{missing[0]}`; it is not used",
+                    fields.statement.at(),
+                    lenient=True,
+                )
+            return None
+        password = str(fields.get("auth_pass"))
+        if len(password.encode()) > _PASSWORD_OCTETS:
+            self._findings.warning(
+                "password-too-long",
+                f"only the first {_PASSWORD_OCTETS} octets of `auth_pass` are used",
+                fields.where("auth_pass"),
+            )
+        return Authentication(auth_type=AuthType.PASS, auth_pass=password)
+
+    def _addresses(self, field: str, interface: str) -> list[tuple[VirtualAddress, Statement]]:
+        return read_addresses(self._tables, self._fields.get(field, ()), interface)
+
+    def _limit(
+        self,
+        addresses: list[tuple[VirtualAddress, Statement]],
+        excluded: list[tuple[VirtualAddress, Statement]],
+    ) -> None:
+        if not addresses and not excluded and not self._fields.get("no_virtual_ipaddress"):
+            self._findings.error(
+                "no-addresses",
+                f"`vrrp_instance {self._block.words[1]}` has no virtual address",
+                self._fields.where("virtual_addresses"),
+                advice="add one to `virtual_ipaddress`, or write `no_virtual_ipaddress`",
+                lenient=True,
+            )
+        if len(addresses) > _MOST_ADDRESSES:
+            self._findings.warning(
+                "too-many-addresses",
+                f"an advert holds {_MOST_ADDRESSES} addresses; the rest is treated as excluded",
+                addresses[_MOST_ADDRESSES][1].at(),
+            )
+            excluded[:0] = addresses[_MOST_ADDRESSES:]
+            del addresses[_MOST_ADDRESSES:]
+
+    def _garp(self) -> GratuitousArp:
+        given: dict[str, Any] = {}
+        if self._defaults.get("min_garp"):
+            given = {
+                "master_delay_us": 0,
+                "master_repeat": 1,
+                "master_refresh_us": 0,
+                "master_refresh_repeat": 1,
+            }
+        for field in _GARP:
+            if field in self._fields.values or field in self._defaults:
+                given[field] = self._fields.get(field, self._defaults.get(field))
+        for field in ("master_repeat", "master_refresh_repeat"):
+            if given.get(field) == 0:
+                given[field] = 1
+        builtin = GratuitousArp()
+        given.setdefault("lower_prio_delay_us", given.get("master_delay_us", builtin.master_delay_us))
+        given.setdefault("lower_prio_repeat", given.get("master_repeat", builtin.master_repeat))
+        return GratuitousArp(**given)
+
+
+def _check_virtual_routers(findings: Findings, drafts: Iterable[Draft]) -> None:
+    """The same virtual router twice on one interface and group (conformance S10)."""
+    seen: dict[tuple[str, int, str], Draft] = {}
+    for draft in drafts:
+        instance = draft.instance
+        key = instance.interface, instance.virtual_router_id, instance.mcast_group4
+        first = seen.setdefault(key, draft)
+        if first is not draft:
+            findings.error(
+                "duplicate-virtual-router-id",
+                f"virtual router {instance.virtual_router_id} on {instance.interface} "
+                f"is `{first.instance.name}` already",
+                draft.fields.where("virtual_router_id"),
+                advice="give each instance on an interface its own `virtual_router_id`",
+                note=Note(
+                    text="the first one is here", place=first.fields.where("virtual_router_id").place()
+                ),
+            )
+
+
+def _check_addresses(findings: Findings, drafts: Iterable[Draft]) -> None:
+    """An address of two virtual routers would be on two nodes at once."""
+    seen: dict[str, tuple[Draft, Statement]] = {}
+    for draft in drafts:
+        for address, statement in draft.addresses:
+            first, line = seen.setdefault(address.address, (draft, statement))
+            if line is statement:
+                continue
+            note = Note(text="the first one is here", place=line.at().place())
+            if first is draft:
+                findings.warning(
+                    "duplicate-address", f"{address.address} is named twice", statement.at(), note=note
+                )
+            else:
+                findings.error(
+                    "duplicate-address",
+                    f"{address.address} belongs to `{first.instance.name}` already; "
+                    "two masters on two nodes would both hold it",
+                    statement.at(),
+                    note=note,
+                    lenient=True,
+                )

@@ -1,0 +1,117 @@
+"""A configuration file to the typed model, with all that there is to say about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from keepbus.config.build_checks import Checks
+from keepbus.config.build_virtual_servers import build_virtual_servers
+from keepbus.config.build_vrrp import build_instances
+from keepbus.config.diagnostics import Diagnostic, Findings, Severity
+from keepbus.config.keywords import knows
+from keepbus.config.model import (
+    CheckerSection,
+    Configuration,
+    GlobalDefs,
+    IpvsSection,
+    NotifySection,
+    VrrpSection,
+)
+from keepbus.config.reader import Fields, TableReader
+from keepbus.config.source import Reader, Source
+from keepbus.config.syntax import Statement, parse
+
+_GLOBAL_FIELDS = (
+    "router_id",
+    "notification_email_from",
+    "smtp_server",
+    "smtp_connect_timeout_us",
+    "script_user",
+    "enable_script_security",
+    "address_lease",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compiled:
+    """What came of a file."""
+
+    configuration: Configuration | None
+    """None when there are errors."""
+    diagnostics: tuple[Diagnostic, ...]
+
+    @property
+    def exit_status(self) -> int:
+        """0 clean, 1 warnings only, 2 errors."""
+        if self.configuration is None:
+            return 2
+        return 1 if self.diagnostics else 0
+
+    @property
+    def errors(self) -> tuple[Diagnostic, ...]:
+        """What keeps the configuration from being used."""
+        return tuple(found for found in self.diagnostics if found.severity is Severity.ERROR)
+
+    @property
+    def warnings(self) -> tuple[Diagnostic, ...]:
+        """What doesn't."""
+        return tuple(found for found in self.diagnostics if found.severity is Severity.WARNING)
+
+
+def compile_file(path: Path, *, permissive: bool = False) -> Compiled:
+    """Compile a file. Never raises for what stands in the file, nor when it can't be read.
+
+    permissive: errors for which a reasonable reading exists are warnings, and that reading is taken.
+    """
+    findings = Findings(permissive=permissive)
+    reader = Reader(findings)
+    source = reader.read(path, str(path))
+    configuration = None
+    if source is not None:
+        configuration = _compile(source, path, reader, findings)
+    return Compiled(
+        configuration=None if findings.has_errors else configuration,
+        diagnostics=findings.diagnostics(tuple(reader.names)),
+    )
+
+
+def _compile(source: Source, path: Path, reader: Reader, findings: Findings) -> Configuration:
+    root = Statement([""], source, 1, 0)
+    root.children = parse(source, path.resolve(), reader, findings, knows)
+    tables = TableReader(findings)
+    blocks: dict[str, list[Statement]] = {"global_defs": [], "vrrp_instance": [], "virtual_server": []}
+    tables.read(root, (), lambda keyword, block, _: blocks[keyword].append(block))
+    defaults, global_defs = _global_defs(tables, blocks["global_defs"])
+    instances, targets = build_instances(tables, blocks["vrrp_instance"], defaults)
+    checks = Checks(tables)
+    virtual_servers = build_virtual_servers(tables, blocks["virtual_server"], checks)
+    return Configuration(
+        global_defs=global_defs,
+        vrrp=VrrpSection(instances=instances, address_lease=global_defs.address_lease),
+        checker=CheckerSection(checks=checks.all()),
+        ipvs=IpvsSection(virtual_servers=virtual_servers),
+        notify=NotifySection(targets=targets, script_user=global_defs.script_user),
+    )
+
+
+def _global_defs(tables: TableReader, blocks: list[Statement]) -> tuple[Fields | None, GlobalDefs]:
+    """All global_defs blocks as one."""
+    if not blocks:
+        return None, GlobalDefs()
+    merged = Statement(blocks[0].words, blocks[0].source, blocks[0].line, blocks[0].first)
+    merged.children = []
+    for block in blocks:
+        if len(block.words) > 1:
+            tables.surplus(block, block.words, 1)
+        merged.children.extend(block.children or ())
+    fields = tables.read(merged, ("global_defs",))
+    mailboxes: list[str] = []
+    for line in fields.get("notification_email", ()):
+        for index, word in enumerate(line.words):
+            if word.startswith("//"):
+                tables.surplus(line, line.words, index)
+                break
+            mailboxes.append(word)
+    given = fields.given(_GLOBAL_FIELDS)
+    return fields, GlobalDefs(notification_email=tuple(mailboxes), **given)

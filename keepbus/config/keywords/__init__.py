@@ -1,0 +1,106 @@
+"""The keyword tables: one row per keyword in the `.tsv` files of this directory.
+
+Parsing, diagnostics, `did you mean`, and the coverage report (`keepbus check --keywords`) all read these
+rows; to support a keyword is to change its row and, where its meaning is new, to use its field. Columns:
+
+- block: path of the block it stands in, `-` for the top level; `{a,b}` stands for both; names in
+  parentheses are grammars of single lines;
+- keyword;
+- argument: kind of argument (`keepbus.config.values`), with its limits;
+- field: where the value goes in the model or its draft, `-` for none;
+- status: `yes`, `partial` (taken over, not all of its effect is there), `alias KEYWORD` (a deprecated
+  spelling), `obsolete` (rightly without effect), `later` (not supported yet);
+- ignored: what it costs to ignore the line, when it isn't supported, misspelt or has a bad value: a
+  `warning`; an `error`, because nodes would disagree or the meaning would change, which permissive turns
+  into a warning; or `refused`, an error in any case;
+- note: what the finding adds, `-` for nothing.
+"""
+
+from __future__ import annotations
+
+import importlib.resources
+import itertools
+from functools import cache
+from typing import NamedTuple
+
+FILES = ("language", "global_defs", "vrrp", "virtual_server", "grammars")
+
+Path = tuple[str, ...]
+
+
+class Row(NamedTuple):
+    """A keyword in a block."""
+
+    block: Path
+    keyword: str
+    argument: str
+    field: str
+    status: str
+    ignored: str
+    note: str
+
+    @property
+    def kind(self) -> str:
+        """First word of the argument column."""
+        return self.argument.partition(" ")[0]
+
+    @property
+    def parameters(self) -> str:
+        """What follows the kind."""
+        return self.argument.partition(" ")[2]
+
+    @property
+    def supported(self) -> bool:
+        """True when its value is used."""
+        return self.status in ("yes", "partial") or self.status.startswith("alias ")
+
+    @property
+    def opens_block(self) -> bool:
+        """True when braces follow."""
+        return self.kind in ("block", "values")
+
+
+@cache
+def blocks() -> dict[Path, dict[str, Row]]:
+    """All rows by block path and keyword, in the order of the files."""
+    table: dict[Path, dict[str, Row]] = {}
+    for row in itertools.chain.from_iterable(map(_rows, FILES)):
+        table.setdefault(row.block, {})[row.keyword] = row
+    return table
+
+
+def grammar(name: str) -> dict[str, Row]:
+    """The rows of a grammar of single lines: address, route, rule, track, language."""
+    return blocks()[f"({name})",]
+
+
+def knows(path: Path, keyword: str) -> bool:
+    """Does the block at this path know this keyword? A block that isn't known may hold anything."""
+    rows = blocks().get(path)
+    if rows is not None:
+        return keyword in rows
+    if path:
+        parent = blocks().get(path[:-1], {}).get(path[-1])
+        # Values are no keywords.
+        return parent is None or parent.kind != "values"
+    return False
+
+
+def _rows(name: str) -> list[Row]:
+    text = importlib.resources.files(__name__).joinpath(f"{name}.tsv").read_text(encoding="utf-8")
+    rows = []
+    for line in text.splitlines()[1:]:
+        block, *columns = line.split("\t")
+        keyword, argument, field, status, ignored, note = (
+            "" if column == "-" else column for column in columns
+        )
+        for path in _paths(block):
+            rows.append(Row(path, keyword, argument, field, status, ignored, note))
+    return rows
+
+
+def _paths(block: str) -> list[Path]:
+    if block == "-":
+        return [()]
+    head, _, tail = block.partition("{")
+    return [tuple((head + member).split("/")) for member in tail.rstrip("}").split(",")]

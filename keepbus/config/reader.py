@@ -1,0 +1,240 @@
+"""Statements to values by the keyword tables: the one place where every keyword of every block passes.
+
+Law of this file: a statement is used, or a finding says that it isn't. How grave it is to ignore one stands
+in its row (`Row.ignored`), so the same rule holds for a bad value, a misspelling and a keyword that is not
+supported yet.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any
+
+from keepbus.config.diagnostics import At, Findings, Note
+from keepbus.config.keywords import Path, Row, blocks
+from keepbus.config.syntax import Statement
+from keepbus.config.values import KINDS, Invalid, Kind
+
+
+class Fields:
+    """What a block says, by field."""
+
+    __slots__ = ("at", "statement", "values")
+
+    def __init__(self, statement: Statement) -> None:
+        self.statement = statement
+        """The block's own."""
+        self.values: dict[str, Any] = {}
+        self.at: dict[str, Statement] = {}
+
+    def get(self, field: str, default: Any = None) -> Any:
+        """The value, or default when the block doesn't say."""
+        return self.values.get(field, default)
+
+    def where(self, field: str) -> At:
+        """The value's first word, or the block's keyword when the block doesn't say."""
+        statement = self.at.get(field)
+        if statement is None:
+            return self.statement.at()
+        return statement.at(1) if len(statement.words) > 1 else statement.at()
+
+    def given(self, fields: Sequence[str]) -> dict[str, Any]:
+        """Those of the fields that the block gives, as keyword arguments."""
+        return {field: self.values[field] for field in fields if field in self.values}
+
+
+OnBlock = Callable[[str, Statement, Fields], None]
+"""Called for each supported block in its place: keyword, statement, and the fields before it."""
+
+
+class TableReader:
+    """Reads blocks."""
+
+    def __init__(self, findings: Findings) -> None:
+        self.findings = findings
+        self._blocks = blocks()
+
+    def read(self, block: Statement, path: Path, on_block: OnBlock | None = None) -> Fields:
+        """The fields of a block; path names its row set."""
+        fields = Fields(block)
+        rows = self._blocks[path]
+        for statement in block.children or ():
+            row = rows.get(statement.words[0])
+            if row is None:
+                self._unknown(statement, path)
+            elif not row.supported:
+                self._unsupported(statement, row)
+            elif row.kind == "block":
+                if statement.children is None:
+                    self.ignore(
+                        row, "missing-argument", f"`{row.keyword}` needs a block in braces", statement
+                    )
+                elif on_block is not None:
+                    on_block(row.keyword, statement, fields)
+            else:
+                self._value(statement, row, fields)
+        return fields
+
+    def ignore(
+        self, row: Row, code: str, text: str, statement: Statement, index: int = 0, advice: str = ""
+    ) -> None:
+        """Report a statement that is ignored, as gravely as its row says."""
+        self._report(row.ignored, code, text, statement.at(index), advice)
+
+    def surplus(self, statement: Statement, words: Sequence[str], first: int) -> None:
+        """Report words from index first on that nobody uses."""
+        at = statement.at(first, len(words) - first)
+        if words[first].startswith("//"):
+            self.findings.warning(
+                "slash-comment",
+                "`//` does not begin a comment; the words from here on are ignored",
+                at,
+                advice="write `#` or `!`",
+            )
+        else:
+            self.findings.warning("surplus-words", f"`{words[0]}` does not use what follows", at)
+
+    def _value(self, statement: Statement, row: Row, fields: Fields) -> None:
+        kind, least, most = _arity(row)
+        words = statement.words
+        count = len(words) - 1
+        if statement.children is not None and row.kind != "values":
+            self.findings.warning(
+                "surplus-block", f"`{row.keyword}` has no block; it is ignored", statement.brace()
+            )
+        if most < 0:
+            for index in range(2, len(words)):
+                if words[index].startswith("//"):
+                    self.surplus(statement, words, index)
+                    words = words[:index]
+                    break
+        elif count > most:
+            self.surplus(statement, words, most + 1)
+            words = words[: most + 1]
+        elif count and count == most and least < count and words[most].startswith("//"):
+            self.surplus(statement, words, most)
+            words = words[:most]
+        if len(words) - 1 < least:
+            self.ignore(row, "missing-argument", f"`{row.keyword}` needs {_expected(row)}", statement)
+            return
+        if row.kind == "values":
+            self._values(statement, row, fields)
+            return
+        try:
+            value = kind.convert(words[1:], row.parameters)
+        except Invalid as error:
+            index = min(error.index + 1, len(words) - 1)
+            text = f"`{row.keyword}` is ignored: {error}"
+            self.ignore(row, "bad-value", text, statement, index)
+            return
+        self._note_status(statement, row)
+        known = fields.at.get(row.field)
+        if known is not None:
+            last = row.kind != "script"
+            self.findings.warning(
+                "given-twice",
+                f"`{row.keyword}` is given twice in this block; the {'last' if last else 'first'} one counts",
+                statement.at(),
+                note=Note(text="the other one is here", place=known.at().place()),
+            )
+            if not last:
+                return
+        fields.values[row.field] = value
+        fields.at[row.field] = statement
+
+    def _values(self, statement: Statement, row: Row, fields: Fields) -> None:
+        """A block of values: its lines as statements."""
+        if statement.children is None:
+            self.ignore(row, "missing-argument", f"`{row.keyword}` needs a block in braces", statement)
+            return
+        self._note_status(statement, row)
+        lines = fields.values.setdefault(row.field, [])
+        fields.at.setdefault(row.field, statement)
+        for line in statement.children:
+            if line.children is not None:
+                self.findings.error("stray-brace", f"a block can't stand in `{row.keyword}`", line.brace())
+            elif line.words[0].startswith("//"):
+                self.surplus(line, line.words, 0)
+            else:
+                lines.append(line)
+
+    def _note_status(self, statement: Statement, row: Row) -> None:
+        if row.status == "partial":
+            self.findings.warning("partial", f"`{row.keyword}`: {row.note}", statement.at())
+        elif row.status.startswith("alias "):
+            newer = row.status.removeprefix("alias ")
+            self.findings.warning(
+                "deprecated",
+                f"`{row.keyword}` is a deprecated name",
+                statement.at(),
+                advice=f"write `{newer}`",
+            )
+
+    def _unsupported(self, statement: Statement, row: Row) -> None:
+        if row.status == "obsolete":
+            self.findings.warning("obsolete", f"`{row.keyword}` has no effect: {row.note}", statement.at())
+            return
+        self.ignore(row, "not-supported", f"`{row.keyword}` is not supported yet", statement, advice=row.note)
+
+    def _unknown(self, statement: Statement, path: Path) -> None:
+        word = statement.words[0]
+        if word.startswith("//"):
+            self.surplus(statement, statement.words, 0)
+            return
+        if self.findings.full:
+            # Searching similar words in a file of garbage would take minutes.
+            self.findings.warning("unknown-keyword", f"unknown keyword `{word[:40]}`", statement.at())
+            return
+        similar = difflib.get_close_matches(word, self._blocks[path], n=1, cutoff=0.7)
+        place = f" in `{path[-1]}`" if path else ""
+        text = f"unknown keyword `{word[:40]}`{place}"
+        if statement.children is not None:
+            text += "; its whole block is ignored"
+        if similar:
+            row = self._blocks[path][similar[0]]
+            self._report(
+                row.ignored, "unknown-keyword", text, statement.at(), f"did you mean `{row.keyword}`?"
+            )
+            return
+        homes = [name[-1] if name else "top level" for name, rows in self._blocks.items() if word in rows]
+        advice = f"it belongs to {_list(homes)}" if homes else ""
+        self.findings.warning("unknown-keyword", text, statement.at(), advice=advice)
+
+    def _report(self, ignored: str, code: str, text: str, at: At, advice: str) -> None:
+        if ignored == "warning":
+            self.findings.warning(code, text, at, advice=advice)
+        else:
+            self.findings.error(code, text, at, advice=advice, lenient=ignored == "error")
+
+
+@cache
+def _arity(row: Row) -> tuple[Kind, int, int]:
+    kind = KINDS[row.kind]
+    if row.kind == "text" and row.parameters:
+        least, _, most = row.parameters.partition("..")
+        return kind, int(least), int(most)
+    if "optional" in row.parameters:
+        return kind, 0, kind.most
+    return kind, kind.least, kind.most
+
+
+def _expected(row: Row) -> str:
+    names = {
+        "integer": "a number",
+        "seconds": "a number of seconds",
+        "one-of": f"one of {', '.join(row.parameters.split())}",
+        "forwarding": "one of NAT, DR, TUN",
+        "protocol": "one of TCP, UDP",
+        "interface": "the name of an interface",
+        "address4": "an IPv4 address",
+        "multicast4": "an IPv4 multicast group",
+        "script": "a command",
+    }
+    return names.get(row.kind, "a value")
+
+
+def _list(names: Sequence[str]) -> str:
+    unique = sorted({f"`{name}`" if name != "top level" else "the top level" for name in names})
+    return ", ".join(unique[:3])

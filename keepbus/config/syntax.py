@@ -1,0 +1,358 @@
+"""Lines to a tree of statements, with no knowledge of keywords (features 3.1 to 3.8).
+
+A statement is a line's words; a block is a statement with statements in braces. Included files are spliced
+in where they are named. What keepalived's language has and this one doesn't yet (definitions, conditions,
+repetition) is refused by name, never misread.
+
+Where closing braces are missing the text is parsed again with the help of `Knows`: a keyword that the open
+block doesn't know and an enclosing one does tells which block lacks its brace. That function is the only
+thing about keywords that ever gets here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from keepbus.config import include
+from keepbus.config.diagnostics import Findings, Note, Place
+from keepbus.config.lexer import COMMENT_IN_WORD, UNMATCHED_QUOTE, Flaw, Kind, scan
+from keepbus.config.source import MOST_OCTETS, At, Reader, Source, WholeFile
+
+Knows = Callable[[tuple[str, ...], str], bool]
+"""Does the block at this path know this keyword?"""
+
+_LONGEST_LINE = 1023
+
+# A line without any of these is words and blanks.
+_SPECIAL = re.compile(r"""[^ -~\t]|[#!"{}\\$@~]""")
+_DEFINITION = re.compile(r"\$[A-Za-z_][A-Za-z0-9_]*\s*=")
+_BUILT_IN = re.compile(r"\$\{?_(?:PWD|INSTANCE|RANDOM|ENV|HASH|BANG)\b")
+_INCLUDE = re.compile(r"""\s*(include[rmwba]?)\s+(?:"([^"]*)"|([^\s"#!]+))""")
+_REPETITION = re.compile(r"~(?:SEQx?|LST)\b")
+
+
+class Statement:
+    """A keyword with its arguments, and what stands in its braces."""
+
+    __slots__ = ("children", "first", "line", "opened_at", "opened_line", "source", "words")
+
+    def __init__(self, words: list[str], source: Source, line: int, first: int) -> None:
+        self.words = words
+        self.source = source
+        self.line = line
+        """From 1."""
+        self.first = first
+        """Index of the first word among the tokens of the line."""
+        self.children: list[Statement] | None = None
+        """None: no braces."""
+        self.opened_line = 0
+        self.opened_at = 0
+
+    @property
+    def keyword(self) -> str:
+        """The first word."""
+        return self.words[0]
+
+    def at(self, index: int = 0, count: int = 1) -> WordsAt:
+        """Where words index to index + count - 1 stand."""
+        return WordsAt(self, index, count)
+
+    def brace(self) -> At:
+        """Where the opening brace stands."""
+        return At(self.source, self.opened_line, self.opened_at, self.opened_at + 1)
+
+
+class WordsAt:
+    """Some words of a statement, for findings. Columns are worked out by reading the line again."""
+
+    __slots__ = ("count", "index", "statement")
+
+    def __init__(self, statement: Statement, index: int, count: int) -> None:
+        self.statement = statement
+        self.index = index
+        self.count = count
+
+    @property
+    def file(self) -> str:
+        """As findings show it."""
+        return self.statement.source.name
+
+    @property
+    def line(self) -> int:
+        """From 1."""
+        return self.statement.line
+
+    def place(self) -> Place:
+        """The place."""
+        statement = self.statement
+        tokens = scan(statement.source.lines[statement.line - 1]).tokens
+        first = statement.first + self.index
+        begin = tokens[min(first, len(tokens) - 1)]
+        finish = tokens[min(first + self.count, len(tokens)) - 1]
+        return statement.source.place(statement.line, begin.start, max(begin.end, finish.end))
+
+
+class Parser:
+    """Parses one file and what it includes."""
+
+    def __init__(
+        self, reader: Reader, findings: Findings, knows: Knows | None = None, missing: int = 0
+    ) -> None:
+        """knows closes up to `missing` blocks whose brace is missing."""
+        self._reader = reader
+        self._findings = findings
+        self._knows = knows
+        self._missing = missing
+        self._open: list[Statement] = []
+        self._including: list[Path] = []
+        self._octets = 0
+        self._main: Source | None = None
+        self.top: list[Statement] = []
+        self._here = self.top
+        self.surplus = 0
+        """Closing braces that close nothing."""
+
+    def parse(self, source: Source, path: Path) -> None:
+        """Parse a file into `top`."""
+        self._main = source
+        self._file(source, path)
+
+    def finish(self) -> int:
+        """Report the blocks that are open at the end; how many."""
+        still_open = list(self._open)
+        for block in still_open:
+            self._report_missing(block, None)
+        self._open.clear()
+        return len(still_open)
+
+    def _file(self, source: Source, path: Path) -> None:
+        self._octets += source.octets
+        if self._octets > MOST_OCTETS:
+            # Small files that include each other many times grow without limit.
+            self._findings.error(
+                "too-large",
+                f"the configuration has more than {MOST_OCTETS:,} octets, includes counted as often as named",
+                WholeFile(source.name),
+            )
+            return
+        self._including.append(path)
+        special = _SPECIAL.search
+        skipping = False
+        for number, line in enumerate(source.lines, 1):
+            if skipping:
+                skipping = line.rstrip().endswith("\\")
+                continue
+            found = special(line)
+            if found is None:
+                words = line.split()
+                if words:
+                    self._statement(words, source, number, 0)
+                continue
+            stripped = line.strip(" \t\r")
+            if not stripped:
+                continue
+            if stripped == "}":
+                self._close(source, number, line.index("}"))
+            elif stripped[0] in "#!":
+                continue
+            elif stripped.startswith("include") and (named := _INCLUDE.match(line)):
+                # Read off the raw line: the pattern may hold braces.
+                self._include(Statement([named[1], named[2] or named[3]], source, number, 0))
+            elif found[0] == "{" and stripped[-1] == "{" and special(line, found.end()) is None:
+                words = line[: found.start()].split()
+                if words:
+                    self._statement(words, source, number, 0)
+                self._brace(source, number, found.start())
+            elif stripped[0] in "$@~" and self._refused(stripped, source, number, line):
+                skipping = stripped.endswith("\\")
+            else:
+                self._slow(line, source, number)
+        self._including.pop()
+
+    def _slow(self, line: str, source: Source, number: int) -> None:
+        """A line with quotes, comments, several braces or characters outside ASCII."""
+        if "$" in line and (use := _BUILT_IN.search(line)):
+            at = At(source, number, use.start(), use.end())
+            self._findings.error("not-supported", "built-in definitions are not supported yet", at)
+        tokens, flaws = scan(line)
+        for flaw in flaws:
+            self._flaw(flaw, line, source, number)
+        if len(line) > _LONGEST_LINE and tokens:
+            self._findings.warning(
+                "long-line",
+                f"keepalived drops a line of more than {_LONGEST_LINE} characters",
+                At(source, number, 0, 1),
+            )
+        words: list[str] = []
+        first = 0
+        for index, token in enumerate(tokens):
+            if token.kind is Kind.WORD:
+                if not words:
+                    first = index
+                words.append(token.text)
+                continue
+            if words:
+                self._statement(words, source, number, first)
+                words = []
+            if token.kind is Kind.OPEN:
+                self._brace(source, number, token.start)
+            else:
+                self._close(source, number, token.start)
+        if words:
+            self._statement(words, source, number, first)
+
+    def _statement(self, words: list[str], source: Source, number: int, first: int) -> None:
+        statement = Statement(words, source, number, first)
+        if words[0] in include.CHECKS:
+            self._include(statement)
+            return
+        if self._missing and self._open and self._knows is not None:
+            self._close_before(statement)
+        self._here.append(statement)
+
+    def _brace(self, source: Source, number: int, column: int) -> None:
+        if not self._here or self._here[-1].children is not None:
+            self._findings.error(
+                "stray-brace",
+                "this brace opens a block that has no keyword",
+                At(source, number, column, column + 1),
+                advice="write the keyword before the brace",
+            )
+            # The block is read all the same, so that its closing brace finds its partner.
+            self._here.append(Statement([""], source, number, 0))
+        block = self._here[-1]
+        block.children = []
+        block.opened_line = number
+        block.opened_at = column
+        self._open.append(block)
+        self._here = block.children
+
+    def _close(self, source: Source, number: int, column: int) -> None:
+        if not self._open:
+            self.surplus += 1
+            self._findings.error(
+                "surplus-brace",
+                "this brace closes nothing",
+                At(source, number, column, column + 1),
+                advice="remove it, or look for a block above that is closed too early",
+                lenient=True,
+            )
+            return
+        self._pop()
+
+    def _pop(self) -> None:
+        self._open.pop()
+        parent = self._open[-1].children if self._open else self.top
+        assert parent is not None
+        self._here = parent
+
+    def _close_before(self, statement: Statement) -> None:
+        """Close the blocks that evidently lack their brace before this statement."""
+        assert self._knows is not None
+        path = tuple(block.keyword for block in self._open)
+        keyword = statement.keyword
+        for depth in range(len(path), -1, -1):
+            if self._knows(path[:depth], keyword):
+                break
+        else:
+            return
+        if len(path) - depth > self._missing:
+            return
+        for _ in range(len(path) - depth):
+            self._missing -= 1
+            self._report_missing(self._open[-1], statement)
+            self._pop()
+
+    def _report_missing(self, block: Statement, seen: Statement | None) -> None:
+        name = " ".join(block.words[:2])
+        if seen is not None:
+            text = f"`{seen.keyword}` can't stand in `{block.keyword}`: the brace must close before this line"
+            place = seen.at().place()
+        else:
+            text = "the file ends here"
+            source = self._main or block.source
+            last = len(source.lines)
+            while last > 1 and not source.lines[last - 1].strip():
+                last -= 1
+            end = len(source.lines[last - 1])
+            place = source.place(last, end, end + 1)
+        self._findings.error(
+            "missing-brace",
+            f"the block `{name}` is never closed",
+            block.brace(),
+            advice="add the missing `}`",
+            note=Note(text=text, place=place),
+            lenient=True,
+        )
+
+    def _flaw(self, flaw: Flaw, line: str, source: Source, number: int) -> None:
+        at = At(source, number, flaw.start, flaw.end)
+        if flaw.code == UNMATCHED_QUOTE:
+            self._findings.error(
+                flaw.code,
+                "this quote has no partner on its line",
+                at,
+                advice='add the closing `"`',
+                lenient=True,
+            )
+        elif flaw.code == COMMENT_IN_WORD:
+            mark = line[flaw.start]
+            self._findings.warning(
+                flaw.code,
+                f"`{mark}` in the middle of a word begins a comment",
+                at,
+                advice=f"write `\\{mark}` or put the word in quotes if `{mark}` belongs to it",
+            )
+        else:
+            name = include.character_name(line[flaw.start])
+            self._findings.warning(
+                flaw.code,
+                f"white space that keepalived does not know as such: {name}",
+                at,
+                advice="replace it by a plain blank; keepalived takes it as part of a word",
+            )
+
+    def _refused(self, stripped: str, source: Source, number: int, line: str) -> bool:
+        """True when the line is one of the language's means that are not there yet, and was refused."""
+        start = len(line) - len(line.lstrip(" \t"))
+        at = At(source, number, start, start + 1)
+        if stripped[0] == "@":
+            text = "conditions (`@ID …`) are not supported yet"
+        elif _DEFINITION.match(stripped):
+            text = "definitions (`$NAME=…`) are not supported yet"
+        elif _REPETITION.match(stripped):
+            text = "repetition (`~SEQ`, `~LST`) is not supported yet"
+        else:
+            return False
+        self._findings.error("not-supported", text, at, advice="write the lines out")
+        return True
+
+    def _include(self, statement: Statement) -> None:
+        for path, name in include.resolve(statement, self._findings):
+            if path in self._including:
+                self._findings.error(
+                    "include-loop", f"{name} includes itself, directly or through others", statement.at(1)
+                )
+                continue
+            source = self._reader.read(path, name)
+            if source is not None:
+                self._file(source, path)
+
+
+def parse(source: Source, path: Path, reader: Reader, findings: Findings, knows: Knows) -> list[Statement]:
+    """The statements of a file; braces that are missing are reported and put where they belong."""
+    trial = Findings(permissive=findings.permissive)
+    parser = Parser(reader, trial)
+    parser.parse(source, path)
+    missing = parser.finish()
+    if missing:
+        again = Findings(permissive=findings.permissive)
+        repaired = Parser(reader, again, knows, missing)
+        repaired.parse(source, path)
+        repaired.finish()
+        if not repaired.surplus or parser.surplus:
+            parser, trial = repaired, again
+    findings.merge(trial)
+    return parser.top
