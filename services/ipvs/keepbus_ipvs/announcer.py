@@ -1,0 +1,132 @@
+"""What the machine tells: log lines, events and states, gathered as the effects of a turn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from keepbus.contracts import ipvs as contract
+from keepbus.contracts.message import topic_of
+from keepbus.runtime.machine import Effect, Log, Publish, Withdraw
+from keepbus_ipvs import account, words
+from keepbus_ipvs.diff import Command
+from keepbus_ipvs.pool import Pool
+from keepbus_ipvs.reconciler import Drift, Reconciler
+from keepbus_ipvs.table import ServiceKey
+
+COUNTERS_NS = 5_000_000_000
+"""Connection counts alone are published this often."""
+
+
+@dataclass(slots=True)
+class Counts:
+    """What happened to the table since the start of the process."""
+
+    drift_repaired: int = 0
+    writes: int = 0
+    errors: int = 0
+    last_error: str = ""
+    reconciled_ns: int = 0
+
+
+class Announcer:
+    """Says each thing once, and a state only when it changed."""
+
+    def __init__(self) -> None:
+        self.effects: list[Effect] = []
+        self.counts = Counts()
+        self._published: dict[str, contract.VirtualServer] = {}
+        self._published_table: tuple[object, ...] = ()
+        self._counters_at_ns = 0
+
+    def log(self, level: str, text: str, **fields: object) -> None:
+        """A line for the operator."""
+        self.effects.append(Log(level, text, fields))
+
+    def change(self, name: str, command: Command, reason: str, cause: str) -> None:
+        """A command that was carried out."""
+        what = words.of_command(command)
+        self.log("info", f"ipvsadm {what}", reason=reason)
+        body = contract.Changed(virtual_server=name, action=words.action(command), what=what, reason=reason)
+        self.effects.append(Publish(body, cause))
+
+    def quorum(self, pool: Pool) -> None:
+        """A quorum that was gained or lost."""
+        name, sentence = pool.virtual_server.name, pool.quorum_sentence()
+        self.log("info" if pool.quorum_up else "warning", f"{name}: {sentence}")
+        body = contract.QuorumChanged(
+            virtual_server=name,
+            up=pool.quorum_up,
+            weight_up=pool.weight_up,
+            quorum=pool.virtual_server.quorum,
+            reason=sentence,
+        )
+        self.effects.append(Publish(body, pool.cause))
+
+    def drift(self, name: str, drift: Drift) -> None:
+        """What somebody else did to a service of ours."""
+        found = words.of_entry(drift.found)
+        repaired = "; ".join(words.of_command(command) for command in drift.repair)
+        self.log("warning", f"{name} was changed by somebody else", found=found, repaired=repaired)
+        self.effects.append(Publish(contract.Drift(virtual_server=name, found=found, repaired=repaired)))
+
+    def foreign(self, keys: Iterable[ServiceKey]) -> None:
+        """Services of somebody else."""
+        names = sorted(words.of_key(key) for key in keys)
+        self.log(
+            "info",
+            f"{len(names)} services in the table are not keepbus's and are left alone",
+            first=names[:5],
+        )
+
+    def virtual_servers(self, pools: Iterable[Pool], table: Reconciler, error: str, now_ns: int) -> None:
+        """The states of these pools, where they changed; connection counts alone only when they are due."""
+        due = self.counters_due(now_ns)
+        for pool in pools:
+            body = account.virtual_server(pool, table, error)
+            before = self._published.get(body.name)
+            if body == before:
+                continue
+            if due or before is None or account.without_counters(body) != account.without_counters(before):
+                self._published[body.name] = body
+                self.effects.append(Publish(body, pool.cause))
+
+    def table(self, driver: str, table: Reconciler, now_ns: int) -> None:
+        """The table in numbers, where they changed or every few seconds."""
+        counts = self.counts
+        marks = (driver, counts.writes, counts.errors, counts.drift_repaired, len(table.foreign))
+        if marks == self._published_table and not self.counters_due(now_ns):
+            return
+        self._published_table = marks
+        body = contract.Table(
+            driver=driver,
+            services=len(table.known),
+            destinations=sum(len(entry.destinations) for entry in table.known.values()),
+            foreign=len(table.foreign),
+            drift_repaired=counts.drift_repaired,
+            writes=counts.writes,
+            errors=counts.errors,
+            last_error=counts.last_error,
+            reconciled_ns=counts.reconciled_ns,
+        )
+        self.effects.append(Publish(body))
+
+    def counters_due(self, now_ns: int) -> bool:
+        """True when connection counts alone are worth a publication."""
+        return now_ns >= self._counters_at_ns
+
+    def counters_told(self, now_ns: int) -> None:
+        """Begin the next interval of connection counts, if one is over."""
+        if self.counters_due(now_ns):
+            self._counters_at_ns = now_ns + COUNTERS_NS
+
+    def withdraw(self, names: Iterable[str]) -> None:
+        """These virtual servers are no more."""
+        for name in names:
+            body = self._published.pop(name, None)
+            if body is not None:
+                self.effects.append(Withdraw(topic_of(body, "ipvs")))
+
+    def withdraw_all(self) -> None:
+        """Nothing is kept any more."""
+        self.withdraw(list(self._published))

@@ -1,0 +1,220 @@
+"""Generic netlink messages of the IPVS family, octet for octet (linux/ip_vs.h; conformance V1 to V9).
+
+Pure: commands in, octets out, and back. The netlink header belongs to the socket (`kernel.py`); here a
+request is the generic netlink header and its attributes.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import struct
+from collections.abc import Iterator
+from functools import lru_cache
+
+from keepbus_ipvs.diff import Command, Verb
+from keepbus_ipvs.table import (
+    AF_INET,
+    AF_INET6,
+    HASHED,
+    Destination,
+    DestinationKey,
+    FoundDestination,
+    Service,
+    ServiceKey,
+)
+
+FAMILY_NAME = "IPVS"
+FAMILY_VERSION = 1
+
+GET_SERVICE = 4
+GET_DESTINATION = 8
+SET_CONFIG = 12
+GET_INFO = 15
+FLUSH = 17
+
+_ALL_FLAGS = 0xFFFFFFFF
+_NESTED = 0x8000
+_TYPE_MASK = 0x3FFF
+
+# Top attributes (V3), service attributes (V4), destination attributes (V5).
+_SERVICE, _DESTINATION = 1, 2
+_AF, _PROTOCOL, _ADDRESS, _PORT, _FWMARK, _SCHEDULER, _FLAGS, _TIMEOUT, _NETMASK = range(1, 10)
+_D_ADDRESS, _D_PORT, _D_METHOD, _D_WEIGHT, _D_UPPER, _D_LOWER, _D_ACTIVE, _D_INACTIVE = range(1, 9)
+_D_FAMILY = 11
+
+_ATTRIBUTE = struct.Struct("=HH")
+_U16 = struct.Struct("=HHH2x")
+_PORT_ATTRIBUTE = struct.Struct("=HH2s2x")
+_U32 = struct.Struct("=HHI")
+_S32 = struct.Struct("=HHi")
+_ADDRESS_ATTRIBUTE = struct.Struct("=HH16s")
+_FLAGS_ATTRIBUTE = struct.Struct("=HHII")
+_NETMASK_ATTRIBUTE = struct.Struct("=HH4s")
+_GENERIC = struct.Struct("=BBH")
+_INT = struct.Struct("=I")
+_SIGNED = struct.Struct("=i")
+_SHORT = struct.Struct("=H")
+
+
+class MalformedError(ValueError):
+    """Octets that are no message of this family."""
+
+
+def encode(command: Command) -> bytes:
+    """A command as a request."""
+    verb, service, destination = command
+    if verb in (Verb.ADD_SERVICE, Verb.EDIT_SERVICE):
+        return request(verb) + _nest(_SERVICE, _key(service.key) + _settings(service))
+    octets = request(verb) + _nest(_SERVICE, _key(service.key))
+    if destination is None:
+        return octets
+    if verb is Verb.REMOVE_DESTINATION:
+        return octets + _nest(_DESTINATION, _destination_key(destination.key))
+    return octets + _nest(_DESTINATION, _destination(destination))
+
+
+def request(command: int) -> bytes:
+    """The generic netlink header."""
+    return _GENERIC.pack(command, FAMILY_VERSION, 0)
+
+
+def dump_destinations(key: ServiceKey) -> bytes:
+    """The request for the destinations of one service. A missing service answers with none (V11)."""
+    return request(GET_DESTINATION) + _nest(_SERVICE, _key(key))
+
+
+def decode_service(payload: bytes) -> Service:
+    """A service from the answer to GET_SERVICE; raises MalformedError."""
+    fields = _nested(payload, _SERVICE)
+    try:
+        family = _SHORT.unpack_from(fields[_AF])[0]
+        if _FWMARK in fields:
+            key = ServiceKey(family, 0, "", 0, _INT.unpack_from(fields[_FWMARK])[0])
+        else:
+            key = ServiceKey(
+                family,
+                _SHORT.unpack_from(fields[_PROTOCOL])[0],
+                _address(family, fields[_ADDRESS]),
+                int.from_bytes(fields[_PORT][:2], "big"),
+            )
+        return Service(
+            key=key,
+            scheduler=fields[_SCHEDULER].rstrip(b"\0").decode("ascii", "replace"),
+            flags=_INT.unpack_from(fields[_FLAGS])[0] & ~HASHED,
+            timeout_s=_INT.unpack_from(fields[_TIMEOUT])[0],
+            netmask=_netmask_text(family, fields[_NETMASK]),
+        )
+    except (KeyError, struct.error, ValueError) as error:
+        raise MalformedError(f"service attribute {error}") from None
+
+
+def decode_destination(payload: bytes, family: int) -> FoundDestination:
+    """A destination from the answer to GET_DESTINATION; family is its service's, where none is told."""
+    fields = _nested(payload, _DESTINATION)
+    try:
+        if _D_FAMILY in fields:
+            family = _SHORT.unpack_from(fields[_D_FAMILY])[0]
+        destination = Destination(
+            key=DestinationKey(
+                _address(family, fields[_D_ADDRESS]), int.from_bytes(fields[_D_PORT][:2], "big")
+            ),
+            forwarding=_INT.unpack_from(fields[_D_METHOD])[0],
+            weight=_SIGNED.unpack_from(fields[_D_WEIGHT])[0],
+            upper=_INT.unpack_from(fields[_D_UPPER])[0],
+            lower=_INT.unpack_from(fields[_D_LOWER])[0],
+        )
+        return FoundDestination(
+            destination,
+            active=_INT.unpack_from(fields[_D_ACTIVE])[0],
+            inactive=_INT.unpack_from(fields[_D_INACTIVE])[0],
+        )
+    except (KeyError, struct.error, ValueError) as error:
+        raise MalformedError(f"destination attribute {error}") from None
+
+
+def attributes(octets: bytes, offset: int = 0) -> Iterator[tuple[int, bytes]]:
+    """Type without its flag bits, and value, of each attribute; raises MalformedError."""
+    end = len(octets)
+    while end - offset >= _ATTRIBUTE.size:
+        length, kind = _ATTRIBUTE.unpack_from(octets, offset)
+        if length < _ATTRIBUTE.size or offset + length > end:
+            raise MalformedError("an attribute reaches beyond its message")
+        yield kind & _TYPE_MASK, octets[offset + 4 : offset + length]
+        offset += (length + 3) & ~3
+
+
+def _nested(payload: bytes, kind: int) -> dict[int, bytes]:
+    for found, value in attributes(payload, _GENERIC.size):
+        if found == kind:
+            return dict(attributes(value))
+    raise MalformedError(f"attribute {kind} is missing")
+
+
+def _nest(kind: int, octets: bytes) -> bytes:
+    return _ATTRIBUTE.pack(4 + len(octets), _NESTED | kind) + octets
+
+
+@lru_cache(maxsize=65536)
+def _key(key: ServiceKey) -> bytes:
+    family = _U16.pack(6, _AF, key.family)
+    if key.fwmark:
+        return family + _U32.pack(8, _FWMARK, key.fwmark)
+    return (
+        family
+        + _U16.pack(6, _PROTOCOL, key.protocol)
+        + _ADDRESS_ATTRIBUTE.pack(20, _ADDRESS, _packed(key.address))
+        + _PORT_ATTRIBUTE.pack(6, _PORT, key.port.to_bytes(2, "big"))
+    )
+
+
+def _settings(service: Service) -> bytes:
+    name = service.scheduler.encode("ascii", "replace") + b"\0"
+    padding = bytes(-len(name) % 4)
+    return (
+        _ATTRIBUTE.pack(4 + len(name), _SCHEDULER)
+        + name
+        + padding
+        + _FLAGS_ATTRIBUTE.pack(12, _FLAGS, service.flags, _ALL_FLAGS)
+        + _U32.pack(8, _TIMEOUT, service.timeout_s)
+        + _NETMASK_ATTRIBUTE.pack(8, _NETMASK, _netmask(service.key.family, service.netmask))
+    )
+
+
+def _destination_key(key: DestinationKey) -> bytes:
+    return (
+        _U16.pack(6, _D_FAMILY, AF_INET6 if ":" in key.address else AF_INET)
+        + _ADDRESS_ATTRIBUTE.pack(20, _D_ADDRESS, _packed(key.address))
+        + _PORT_ATTRIBUTE.pack(6, _D_PORT, key.port.to_bytes(2, "big"))
+    )
+
+
+def _destination(destination: Destination) -> bytes:
+    return (
+        _destination_key(destination.key)
+        + _U32.pack(8, _D_METHOD, destination.forwarding)
+        + _S32.pack(8, _D_WEIGHT, destination.weight)
+        + _U32.pack(8, _D_UPPER, destination.upper)
+        + _U32.pack(8, _D_LOWER, destination.lower)
+    )
+
+
+@lru_cache(maxsize=65536)
+def _packed(address: str) -> bytes:
+    return ipaddress.ip_address(address).packed
+
+
+@lru_cache(maxsize=65536)
+def _address(family: int, octets: bytes) -> str:
+    return str(ipaddress.ip_address(octets[: 4 if family == AF_INET else 16]))
+
+
+def _netmask(family: int, text: str) -> bytes:
+    if family == AF_INET:
+        return _packed(text)
+    return _INT.pack(int(text))
+
+
+def _netmask_text(family: int, octets: bytes) -> str:
+    if family == AF_INET:
+        return _address(AF_INET, octets[:4])
+    return str(_INT.unpack_from(octets)[0])

@@ -1,0 +1,253 @@
+"""NAT through nftables, for kernels without ip_vs: `nft --json`, one process at a time, never waited for.
+
+What was written is kept in a file together with the hash of how `nft` lists it. A service counts as found
+while its listing still has that hash; so a reader needs no understanding of rules, a restart finds its work
+again, and a table that somebody flushed is seen.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Generator, Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from keepbus.runtime.loop import Loop
+from keepbus_ipvs import memory, rules
+from keepbus_ipvs.diff import Command, apply
+from keepbus_ipvs.events import TableRead, Written
+from keepbus_ipvs.table import Entry, FoundDestination, FoundService, ServiceKey
+
+_NFT = "nft"
+_LIST = ("list", "table", rules.FAMILY, rules.TABLE)
+_TIME_LIMIT_NS = 5_000_000_000
+_SECOND_NS = 1_000_000_000
+_PATH = "/usr/sbin:/sbin:/usr/bin:/bin"
+
+
+class Finished(NamedTuple):
+    """How a run of nft ended."""
+
+    status: int
+    output: str
+    error: str
+    """Last line of standard error."""
+
+
+class Ask(NamedTuple):
+    """A run of nft: arguments, and what it reads."""
+
+    arguments: tuple[str, ...]
+    script: str = ""
+
+
+Answer = TableRead | Written
+Steps = Generator[Ask, Finished, Answer]
+
+
+class Nftables:
+    """The table `inet keepbus` in this network namespace."""
+
+    name = "nftables"
+
+    def __init__(self, path: Path, loop: Loop) -> None:
+        """path is the file that remembers what was written."""
+        self._path = path
+        self._loop = loop
+        self._entries: dict[ServiceKey, Entry] = {}
+        self._digests: dict[ServiceKey, str] = {}
+        self._base = ""
+        self._running: _Run | None = None
+        self._recall()
+        loop.every(_SECOND_NS, self._end_late)
+
+    @classmethod
+    def missing(cls) -> str:
+        """Why nft cannot be used and what to do; empty when it can."""
+        command = shutil.which(_NFT, path=_PATH)
+        if command is None:
+            return "there is no nft command: install the package nftables"
+        try:
+            probe = subprocess.run([command, "list", "tables"], capture_output=True, timeout=5, check=False)
+        except (OSError, subprocess.TimeoutExpired) as error:
+            return f"nft does not run ({error}): install the package nftables anew"
+        if probe.returncode:
+            return (
+                f"nft may not list tables ({_last_line(probe.stderr.decode(errors='replace'))}): "
+                "run the node as root, or in a user namespace with `unshare -Urnm`"
+            )
+        return ""
+
+    def read(self) -> Iterable[TableRead] | None:
+        """List the table; the answer comes through the loop."""
+        self._begin(self._read_steps())
+        return None
+
+    def write(self, commands: Sequence[Command]) -> Iterable[Written] | None:
+        """Write the changed services in one transaction, singly if that fails; the answer comes later."""
+        self._begin(self._write_steps(commands))
+        return None
+
+    def close(self) -> None:
+        """End a running nft; the table stays."""
+        if self._running is not None:
+            self._running.process.kill()
+            self._running.process.wait()
+            self._forget_run()
+
+    def _read_steps(self) -> Steps:
+        started_ns = time.monotonic_ns()
+        listed = yield Ask(("--json", *_LIST))
+        error = ""
+        if listed.status and "No such file" not in listed.error:
+            error = f"cannot list the nftables table: {listed.error}"
+        found = _digests(listed)
+        if rules.base_digest(found) != self._base:
+            found = {}
+        services = tuple(
+            FoundService(entry.service, tuple(map(FoundDestination, entry.destinations.values())))
+            for key, entry in self._entries.items()
+            if found.get(rules.chain_name(key), "") == self._digests.get(key)
+        )
+        return TableRead(services, time.monotonic_ns() - started_ns, time.time_ns(), error)
+
+    def _write_steps(self, commands: Sequence[Command]) -> Steps:
+        wanted = dict(self._entries)
+        for command in commands:
+            entry = apply(wanted.get(command.service.key), command)
+            if entry is None:
+                wanted.pop(command.service.key, None)
+            else:
+                wanted[command.service.key] = entry
+        keys = list(dict.fromkeys(command.service.key for command in commands))
+        failed: dict[ServiceKey, str] = {}
+        written = yield self._transaction(keys, wanted)
+        if written.status:
+            for key in keys:
+                single = yield self._transaction([key], wanted)
+                if single.status:
+                    failed[key] = f"nft refuses it: {single.error}"
+        for key in keys:
+            if key in failed:
+                continue
+            self._entries.pop(key, None)
+            if key in wanted:
+                self._entries[key] = wanted[key]
+        if not self._entries and not failed:
+            yield Ask(("--json", "--file", "-"), _script(rules.clear()))
+        listed = yield Ask(("--json", *_LIST))
+        found = _digests(listed)
+        self._base = rules.base_digest(found)
+        for key in keys:
+            self._digests.pop(key, None)
+            if key in self._entries:
+                self._digests[key] = found.get(rules.chain_name(key), "")
+        self._remember()
+        return Written(tuple(failed.get(command.service.key, "") for command in commands), time.time_ns())
+
+    def _transaction(self, keys: Iterable[ServiceKey], wanted: dict[ServiceKey, Entry]) -> Ask:
+        commands = rules.base()
+        for key in keys:
+            commands += rules.install(wanted[key]) if key in wanted else rules.remove(key)
+        return Ask(("--json", "--file", "-"), _script(commands))
+
+    # One process at a time
+
+    def _begin(self, steps: Steps) -> None:
+        assert self._running is None, "the machine has one request in flight"
+        self._start(steps, next(steps))
+
+    def _start(self, steps: Steps, ask: Ask) -> None:
+        files = [os.memfd_create(name, os.MFD_CLOEXEC) for name in ("input", "output", "error")]
+        os.pwrite(files[0], ask.script.encode(), 0)
+        process = subprocess.Popen(
+            [shutil.which(_NFT, path=_PATH) or _NFT, *ask.arguments],
+            stdin=files[0],
+            stdout=files[1],
+            stderr=files[2],
+        )
+        pidfd = os.pidfd_open(process.pid)
+        self._running = _Run(steps, process, pidfd, files, time.monotonic_ns() + _TIME_LIMIT_NS)
+        self._loop.watch(pidfd, self._ended)
+
+    def _ended(self, _mask: int) -> list[Answer]:
+        run = self._running
+        if run is None:
+            return []
+        status = run.process.wait()
+        output, error = (_content(fd) for fd in run.files[1:])
+        self._forget_run()
+        try:
+            ask = run.steps.send(Finished(status, output, _last_line(error)))
+        except StopIteration as stop:
+            return [stop.value]
+        self._start(run.steps, ask)
+        return []
+
+    def _end_late(self, _now_ns: int) -> None:
+        if self._running is not None and time.monotonic_ns() > self._running.end_at_ns:
+            self._running.process.kill()
+
+    def _forget_run(self) -> None:
+        run = self._running
+        self._running = None
+        if run is not None:
+            self._loop.unwatch(run.pidfd)
+            for fd in (run.pidfd, *run.files):
+                os.close(fd)
+
+    # Memory
+
+    def _recall(self) -> None:
+        data = memory.load(self._path)
+        try:
+            self._base = data["base"]
+            for item in data["services"]:
+                found = memory.service_from_plain(item)
+                self._entries[found.service.key] = found.entry()
+                self._digests[found.service.key] = item["digest"]
+        except (KeyError, TypeError, ValueError):
+            self._entries, self._digests, self._base = {}, {}, ""
+
+    def _remember(self) -> None:
+        services = []
+        for key, entry in self._entries.items():
+            found = FoundService(entry.service, tuple(map(FoundDestination, entry.destinations.values())))
+            services.append({**memory.service_to_plain(found), "digest": self._digests[key]})
+        try:
+            memory.save(self._path, {"base": self._base, "services": services})
+        except OSError:
+            # Without it a restart finds nothing of its own and writes every service anew: no harm.
+            return
+
+
+class _Run(NamedTuple):
+    steps: Steps
+    process: subprocess.Popen[bytes]
+    pidfd: int
+    files: list[int]
+    end_at_ns: int
+
+
+def _digests(listed: Finished) -> dict[str, str]:
+    if listed.status:
+        return {}
+    data: Any = json.loads(listed.output)
+    return rules.digests(data)
+
+
+def _script(commands: list[rules.Object]) -> str:
+    return json.dumps({"nftables": commands})
+
+
+def _content(fd: int) -> str:
+    return os.pread(fd, os.fstat(fd).st_size, 0).decode(errors="replace")
+
+
+def _last_line(text: str) -> str:
+    lines = [line for line in text.splitlines() if line.strip(" ^~")]
+    return lines[0].strip() if lines else "no reason given"

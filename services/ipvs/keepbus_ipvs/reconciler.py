@@ -1,0 +1,154 @@
+"""Wanted against found: what to write now, what to try again when, what somebody else changed.
+
+Law of this file: only keys in `owned` are ever written; after an error the service counts as unsure and is
+written again only after the table was read (V23); each service waits for itself alone (W21).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from keepbus_ipvs.diff import Command, Verb, apply, difference
+from keepbus_ipvs.table import DestinationKey, Entry, FoundService, ServiceKey, Table
+
+_FIRST_RETRY_NS = 100_000_000
+_LONGEST_RETRY_NS = 30_000_000_000
+_LONGEST_BATCH = 1000
+
+
+class Drift(NamedTuple):
+    """A service that was as wanted and is not any more."""
+
+    key: ServiceKey
+    found: Entry | None
+    repair: tuple[Command, ...]
+
+
+class Retry(NamedTuple):
+    """A service whose last write failed."""
+
+    failures: int
+    at_ns: int
+    error: str
+
+
+class Reconciler:
+    """The wanted table, the last known one, and what lies between."""
+
+    def __init__(self) -> None:
+        self.owned: set[ServiceKey] = set()
+        """Services that this node wrote, or is about to write."""
+        self.wanted: Table = {}
+        self.known: Table = {}
+        """Owned services as last read or written."""
+        self.connections: dict[ServiceKey, dict[DestinationKey, tuple[int, int]]] = {}
+        self.foreign: frozenset[ServiceKey] = frozenset()
+        self.retries: dict[ServiceKey, Retry] = {}
+        self.has_read = False
+        self.destinations = 0
+        """Destinations of owned services at the last reading."""
+        # Insertion order is the order of writing; a dict, because a set has none.
+        self._dirty: dict[ServiceKey, None] = {}
+        self._unsure: set[ServiceKey] = set()
+
+    def want(self, key: ServiceKey, entry: Entry | None) -> None:
+        """Set what is wanted of one service; None: that it is not there."""
+        if entry is None:
+            self.wanted.pop(key, None)
+        else:
+            self.wanted[key] = entry
+            self.owned.add(key)
+        self._dirty[key] = None
+
+    def found(self, services: Iterable[FoundService]) -> list[Drift]:
+        """Take in a reading of the whole table; what drifted since the last one."""
+        table = {service.service.key: service for service in services}
+        drifts = []
+        for key in self.owned:
+            service = table.get(key)
+            entry = None if service is None else service.entry()
+            wanted = self.wanted.get(key)
+            repair = difference(wanted, entry)
+            settled = self.has_read and key not in self._dirty and key not in self._unsure
+            if repair:
+                self._dirty[key] = None
+            if repair and settled and key not in self.retries:
+                drifts.append(Drift(key, entry, tuple(repair)))
+            if entry is None:
+                self.known.pop(key, None)
+            else:
+                self.known[key] = entry
+        self._unsure.clear()
+        self.has_read = True
+        self.foreign = frozenset(table.keys() - self.owned)
+        self.connections = {
+            key: {item.destination.key: (item.active, item.inactive) for item in table[key].destinations}
+            for key in table.keys() & self.owned
+        }
+        self.destinations = sum(map(len, self.connections.values()))
+        return drifts
+
+    def batch(self, now_ns: int) -> tuple[Command, ...]:
+        """The commands to write now, at most about a thousand; empty when there is nothing to do yet."""
+        if not self.has_read:
+            return ()
+        additions: list[Command] = []
+        removals: list[Command] = []
+        for key in list(self._dirty):
+            if key in self._unsure or (key in self.retries and self.retries[key].at_ns > now_ns):
+                continue
+            commands = difference(self.wanted.get(key), self.known.get(key))
+            if not commands:
+                self._settle(key)
+            elif commands[0].verb is Verb.REMOVE_SERVICE:
+                removals += commands
+            else:
+                additions += commands
+            if len(additions) + len(removals) >= _LONGEST_BATCH:
+                break
+        # A service that moves to another address is at the new one before it leaves the old one.
+        return tuple(additions + removals)
+
+    def written(
+        self, commands: Sequence[Command], errors: Sequence[str], now_ns: int
+    ) -> dict[ServiceKey, str]:
+        """Take in the outcome of a batch; services that failed, each with its first error."""
+        failed: dict[ServiceKey, str] = {}
+        for command, error in zip(commands, errors, strict=True):
+            key = command.service.key
+            if error:
+                failed.setdefault(key, error)
+                continue
+            entry = apply(self.known.get(key), command)
+            if entry is None:
+                self.known.pop(key, None)
+            else:
+                self.known[key] = entry
+        for key, error in failed.items():
+            failures = self.retries[key].failures + 1 if key in self.retries else 1
+            delay_ns = min(_FIRST_RETRY_NS << min(failures - 1, 20), _LONGEST_RETRY_NS)
+            self.retries[key] = Retry(failures, now_ns + delay_ns, error)
+            self._unsure.add(key)
+        for key in {command.service.key for command in commands} - failed.keys():
+            if not difference(self.wanted.get(key), self.known.get(key)):
+                self._settle(key)
+        return failed
+
+    def write_at_ns(self, now_ns: int) -> int | None:
+        """When `batch` may next have something to give: now, at a retry, or None."""
+        if not self.has_read:
+            return None
+        due_at_ns = [
+            self.retries[key].at_ns if key in self.retries else now_ns
+            for key in self._dirty
+            if key not in self._unsure
+        ]
+        return min(due_at_ns, default=None)
+
+    def _settle(self, key: ServiceKey) -> None:
+        self._dirty.pop(key, None)
+        self.retries.pop(key, None)
+        if key not in self.wanted:
+            self.owned.discard(key)
+            self.connections.pop(key, None)
