@@ -45,8 +45,7 @@ class Course:
     def __init__(self, check: Check, *, first_start: bool, wall_ns: int) -> None:
         """first_start: the retries count as used up, so that the first failure is enough."""
         self.check = check
-        host = f"[{check.address}]" if ":" in check.address else check.address
-        self.target = f"{host}:{check.port}"
+        self.target = f"{bracketed(check.address)}:{check.port}"
         self.verdict = Verdict.UNKNOWN
         self.changes = 0
         self.since_ns = wall_ns
@@ -167,3 +166,8 @@ class Course:
             return "TCP connect"
         version = "1.1" if check.http_protocol == "1.1" else "1.0"
         return f"GET {check.urls[self.last_url].path} HTTP/{version}"
+
+
+def bracketed(address: str) -> str:
+    """An address as it stands before a port: IPv6 in brackets."""
+    return f"[{address}]" if ":" in address else address

@@ -8,12 +8,16 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
-from keepbus.config.model import Check
+from keepbus.config.model import Check, CheckKind
 from keepbus.runtime.loop import WRITABLE, Loop
 from keepbus.runtime.machine import Event
+from keepbus_checker.answer import Answer, request
+from keepbus_checker.course import bracketed
 from keepbus_checker.effects import AbortProbe, ForgetCheck, StartProbe
 from keepbus_checker.events import Outcome, ProbeEnded
+from keepbus_checker.http import READ_OCTETS, HttpProbe
 from keepbus_checker.tcp import Route, TcpProbe, outcome_of, words_of
+from keepbus_checker.tls import TlsProbe
 
 _RESERVED_DESCRIPTORS = 128
 """For the bus, the log and the loop: ZeroMQ must never find none left."""
@@ -46,8 +50,9 @@ class Shell:
         self._loop = loop
         self._clock_ns = clock_ns
         self._wall_ns = wall_ns
-        self._routes: dict[str, Route] = {}
+        self._targets: dict[str, _Target] = {}
         self._open: dict[int, tuple[Probe, int]] = {}
+        self._buffer = memoryview(bytearray(READ_OCTETS))
 
     def perform(self, effect: Any, _now_ns: int) -> Iterable[Event] | None:
         """Carry out one of the service's own effects."""
@@ -57,25 +62,40 @@ class Shell:
         if kind is AbortProbe:
             self._close(effect.probe)
         elif kind is ForgetCheck:
-            self._routes.pop(effect.check, None)
+            self._targets.pop(effect.check, None)
         return None
 
     def _start(self, number: int, check: Check, url: int) -> Iterable[Event] | None:
-        route = self._routes.get(check.id)
-        if route is None:
-            route = self._routes[check.id] = Route(check)
+        target = self._targets.get(check.id)
+        if target is None:
+            target = self._targets[check.id] = _Target(check)
         started_ns = self._clock_ns()
         try:
-            sock, error = route.connect()
+            sock, error = target.route.connect()
         except OSError as failure:
             error = failure.errno or 0
             return (ProbeEnded(number, Outcome.LOCAL, words_of(error), 0, self._wall_ns()),)
-        probe = TcpProbe(number, sock, self.end)
+        probe = self._probe(number, check, url, sock, target)
         self._open[number] = (probe, started_ns)
         if error and error != _IN_PROGRESS:
             return self.end(number, outcome_of(error), words_of(error))
         self._loop.watch(sock.fileno(), probe.ready, WRITABLE)
         return None
+
+    def _probe(self, number: int, check: Check, url: int, sock: socket.socket, target: _Target) -> Probe:
+        if check.kind is CheckKind.TCP_CHECK:
+            return TcpProbe(number, sock, self.end)
+        kind = TlsProbe if check.kind is CheckKind.SSL_GET else HttpProbe
+        return kind(
+            number,
+            sock,
+            self._loop,
+            self.end,
+            request=target.requests[url],
+            answer=Answer(check.urls[url]),
+            buffer=self._buffer,
+            server_name=check.sni_name,
+        )
 
     def end(self, number: int, outcome: Outcome, received: str) -> Iterable[Event]:
         """Close a probe and make its event."""
@@ -89,6 +109,20 @@ class Shell:
         self._loop.unwatch(sock.fileno())
         sock.close()
         return started_ns
+
+
+class _Target:
+    """What is worked out once per check."""
+
+    __slots__ = ("requests", "route")
+
+    def __init__(self, check: Check) -> None:
+        self.route = Route(check)
+        here = f"{bracketed(check.address)}:{check.port}"
+        self.requests = tuple(
+            request(url.path, url.virtualhost or check.virtualhost or here, check.http_protocol)
+            for url in check.urls
+        )
 
 
 def most_open() -> int:

@@ -15,7 +15,8 @@ from keepbus_checker.events import Outcome
 _IP_BIND_ADDRESS_NO_PORT = 24
 """linux/in.h: choose the port at connect, when the whole four-tuple is known."""
 
-_FAILED_MASK = select.EPOLLERR | select.EPOLLHUP
+FAILED_MASK = select.EPOLLERR | select.EPOLLHUP
+"""Bits of epoll without which there is no error to ask for."""
 
 _OF_THE_TARGET = frozenset(
     {
@@ -28,6 +29,7 @@ _OF_THE_TARGET = frozenset(
         errno.EHOSTDOWN,
         errno.ENETDOWN,
         errno.ENETRESET,
+        errno.ENOTCONN,
         errno.EPIPE,
         errno.EPROTO,
         errno.ENOPROTOOPT,
@@ -96,7 +98,7 @@ class TcpProbe:
 
     def ready(self, mask: int) -> Iterable[Event]:
         """Reader of the loop: the connection is there, or it failed."""
-        if mask & _FAILED_MASK:
+        if mask & FAILED_MASK:
             # An error that is gone again is none: the kernel reports it once.
             number = self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
             if number:
