@@ -96,6 +96,8 @@ class Foreground:
         self._is_up = is_up
         self._stop_at: float | None = None
         self._status = 0
+        self._reloader: subprocess.Popen[bytes] | None = None
+        self._reload_again = False
         prctl(_PR_SET_CHILD_SUBREAPER, 1)
         self._signals = _signal_socket()
         environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
@@ -158,16 +160,25 @@ class Foreground:
             if number in (signal.SIGTERM, signal.SIGINT):
                 self._stop()
             elif number == signal.SIGHUP and self._stop_at is None:
-                self._relay.say("reloading")
-                # In a process of its own: this one stays small and keeps its time.
-                subprocess.Popen(
-                    [sys.executable, "-P", "-m", "keepbus.cli", "reload", "-r", str(self._run_dir)],
-                    stdin=subprocess.DEVNULL,
-                    stdout=self._relay.writer,
-                    stderr=self._relay.writer,
-                )
+                self._reload()
             elif number == signal.SIGCHLD:
                 self._reap()
+                if self._reload_again and self._stop_at is None:
+                    self._reload()
+
+    def _reload(self) -> None:
+        """In a process of its own: this one stays small and keeps its time. One runs, one may wait."""
+        if self._reloader is not None and self._reloader.poll() is None:
+            self._reload_again = True
+            return
+        self._reload_again = False
+        self._relay.say("reloading")
+        self._reloader = subprocess.Popen(
+            [sys.executable, "-P", "-m", "keepbus.cli", "reload", "-r", str(self._run_dir)],
+            stdin=subprocess.DEVNULL,
+            stdout=self._relay.writer,
+            stderr=self._relay.writer,
+        )
 
     def _stop(self) -> None:
         if self._stop_at is not None:
@@ -218,7 +229,10 @@ class Foreground:
                 return
             if found is None or found.si_pid == self._supervisord.pid:
                 return
-            os.waitpid(found.si_pid, 0)
+            if self._reloader is not None and found.si_pid == self._reloader.pid:
+                self._reloader.wait()
+            else:
+                os.waitpid(found.si_pid, 0)
 
 
 class Arrivals:

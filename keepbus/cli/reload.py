@@ -1,0 +1,105 @@
+"""`keepbus reload`: compile the node's file anew and hand it to every service."""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import os
+import sys
+import time
+from pathlib import Path
+
+from keepbus.cli.bus import Ear, NoNode
+from keepbus.cli.compiling import compile_and_tell
+from keepbus.cli.rundir import add_run_dir
+from keepbus.config.model import Configuration
+from keepbus.runtime import generation, rundir
+from keepbus.runtime.supervisord import SupervisordError, call
+
+ABOUT = "compile the node's configuration file anew and run it"
+
+_CONFIRMATION_S = 5.0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of this verb."""
+    add_run_dir(parser)
+    parser.add_argument(
+        "--permissive",
+        action="store_true",
+        help="run the file in spite of errors in it (as if `up` had been told)",
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """0 when every service runs the new generation, 1 when some do not, 2 when nothing was changed."""
+    run_dir: Path = options.run_dir.absolute()
+    try:
+        source = generation.source(run_dir)
+    except generation.NoConfigurationError as error:
+        return _refuse(str(error))
+    os.umask(0o007)
+    permissive = options.permissive or (run_dir / "permissive").exists()
+    # One at a time: each compiles what it finds when it is its turn, so the last one has the last word.
+    with _turn(run_dir):
+        configuration = compile_and_tell(source, permissive=permissive)
+        if configuration is None:
+            return _refuse(
+                f"{source} has errors; the node runs on with generation {generation.current(run_dir)}"
+            )
+        return _hand_over(run_dir, configuration, source)
+
+
+def _hand_over(run_dir: Path, configuration: Configuration, source: Path) -> int:
+    supervisord = rundir.supervisor_socket(run_dir)
+    try:
+        with Ear(run_dir, [f"state/{name}/service" for name in rundir.SERVICES]) as ear:
+            call(supervisord, "supervisor.getState")  # before anything is written
+            number = generation.write(run_dir, configuration, source)
+            call(supervisord, "supervisor.signalAllProcesses", "HUP")
+            silent = _wait(ear, number, _CONFIRMATION_S)
+    except NoNode as error:
+        return _refuse(str(error))
+    except SupervisordError as error:
+        return _refuse(f"supervisord of the node in {run_dir} does not answer ({error}); start the node anew")
+    except OSError as error:
+        return _refuse(f"cannot write {error.filename}: {error.strerror}")
+    if silent:
+        print(
+            f"keepbus: generation {number} of {source} is not confirmed by {', '.join(silent)} "
+            f"within {_CONFIRMATION_S:.0f} s; look at the node's log",
+            file=sys.stderr,
+        )
+        return 1
+    print(f"keepbus: every service runs generation {number} of {source}")
+    return 0
+
+
+def _wait(ear: Ear, number: int, limit_s: float) -> list[str]:
+    """Wait until every service says that it runs this generation; those that do not, in order of start."""
+    silent = list(rundir.SERVICES)
+    deadline = time.monotonic() + limit_s
+    while silent and (left_s := deadline - time.monotonic()) > 0:
+        for message in ear.hear(left_s):
+            name = message.header.source
+            if message.body is not None and message.body.generation >= number and name in silent:
+                silent.remove(name)
+    return silent
+
+
+class _turn:  # noqa: N801 - reads as a statement
+    """Hold the configuration folder against other reloads."""
+
+    def __init__(self, run_dir: Path) -> None:
+        self._fd = os.open(run_dir / "config", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+    def __enter__(self) -> None:
+        fcntl.flock(self._fd, fcntl.LOCK_EX)
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._fd)
+
+
+def _refuse(sentence: str) -> int:
+    print(f"keepbus: {sentence}", file=sys.stderr)
+    return 2
