@@ -22,6 +22,9 @@ from keepbus.runtime.machine import Effect, Event, Machine
 Reader = Callable[[int], Iterable[Event]]
 """Called with the epoll mask; returns events."""
 
+Chore = Callable[[int], Iterable[Event] | None]
+"""Called with now_ns; may return events."""
+
 Perform = Callable[[Effect, int], Iterable[Event] | None]
 """Carries out one effect, with the turn's now_ns; may answer with events."""
 
@@ -67,8 +70,11 @@ class Loop:
         if self._readers.pop(fd, None) is not None:
             self._epoll.unregister(fd)
 
-    def every(self, interval_ns: int, chore: Callable[[int], None]) -> None:
-        """Call `chore` with now_ns about every interval_ns, between turns: the shell's own house-keeping."""
+    def every(self, interval_ns: int, chore: Chore) -> None:
+        """Call `chore` with now_ns about every interval_ns, between turns: the shell's own house-keeping.
+
+        Events that it returns are handed to the machine in a turn at once.
+        """
         self._chores.append(_Chore(interval_ns, chore, self._clock() + interval_ns))
 
     def stop(self) -> None:
@@ -124,7 +130,9 @@ class Loop:
         for chore in self._chores:
             if chore.due_at_ns <= now_ns:
                 chore.due_at_ns = now_ns + chore.interval_ns
-                chore.action(now_ns)
+                news = chore.action(now_ns)
+                if news:
+                    self._turn(list(news), now_ns)
 
     def _wait_s(self, wake_at_ns: int | None) -> float:
         """Seconds until the machine or a chore is due."""
@@ -154,7 +162,7 @@ class Loop:
 class _Chore:
     __slots__ = ("action", "due_at_ns", "interval_ns")
 
-    def __init__(self, interval_ns: int, action: Callable[[int], None], due_at_ns: int) -> None:
+    def __init__(self, interval_ns: int, action: Chore, due_at_ns: int) -> None:
         self.interval_ns = interval_ns
         self.action = action
         self.due_at_ns = due_at_ns

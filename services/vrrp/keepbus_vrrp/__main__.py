@@ -1,0 +1,40 @@
+"""keepbus-vrrp: wiring."""
+
+from __future__ import annotations
+
+import argparse
+
+from keepbus.config.model import VrrpSection
+from keepbus.runtime.service import Service
+from keepbus_vrrp.machine import Machine
+from keepbus_vrrp.shell import Shell
+
+_CLOCK_CHECK_NS = 1_000_000_000
+
+
+def main() -> None:
+    """Run the service."""
+    service = Service(
+        "vrrp",
+        about="VRRP: elects the master and holds the virtual addresses.",
+        section=VrrpSection,
+        needs=("NET_ADMIN", "NET_RAW"),
+        options=_options,
+    )
+    try:
+        shell = Shell(service.run_dir, service.loop, service.log.warning)
+    except OSError as error:
+        service.fail(f"cannot use the kernel's network or {service.run_dir}: {error}")
+    service.loop.every(_CLOCK_CHECK_NS, shell.look_at_wall_clock)
+    machine = Machine(keep_addresses=service.options.keep_addresses)
+    service.run(machine, shell.perform)
+
+
+def _options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--keep-addresses", action="store_true", help="leave the virtual addresses in the kernel at the end"
+    )
+
+
+if __name__ == "__main__":
+    main()

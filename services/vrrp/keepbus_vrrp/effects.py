@@ -1,0 +1,93 @@
+"""What the machine wishes. Besides these: Publish, Withdraw, Report, Log, Exit of the runtime.
+
+instance is the identity of a virtual router, `interface/family/virtual router id`.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from keepbus_vrrp.netlink import FOREVER_S, Address
+from keepbus_vrrp.timers import NEVER
+
+
+class ReadKernel(NamedTuple):
+    """Read all interfaces and addresses; answered by KernelRead."""
+
+
+class Recall(NamedTuple):
+    """Read what an earlier process remembered; answered by Remembered."""
+
+
+class Listen(NamedTuple):
+    """Have one socket on an interface, in these multicast groups; answered by ListenFailed if not."""
+
+    interface_index: int
+    interface: str
+    groups: tuple[bytes, ...]
+
+
+class Unlisten(NamedTuple):
+    """Close the socket of an interface."""
+
+    interface_index: int
+
+
+class Advertise(NamedTuple):
+    """Send an advert, and only if it left: install or renew these addresses.
+
+    One effect, because the lease must never be renewed without the advert that is its proof (R-L1), and an
+    advert must be on the wire before its addresses are in the kernel (M14).
+    """
+
+    instance: str
+    interface_index: int
+    group: str
+    datagram: bytes
+    addresses: tuple[Address, ...] = ()
+    valid_s: int = FOREVER_S
+    """Lifetime of the addresses."""
+    lease_end_ns: int = 0
+    """To be remembered with the moment of sending."""
+    not_after_ns: int = NEVER
+    """If the process was frozen between its decision and the sending, the advert must not leave."""
+    confirm: bool = False
+    """Answer with Installed, all addresses to be announced."""
+
+
+class Install(NamedTuple):
+    """Install or renew addresses without an advert; answered by Installed."""
+
+    instance: str
+    addresses: tuple[Address, ...]
+    valid_s: int = FOREVER_S
+    announce: tuple[bytes, ...] = ()
+    """Handed back in Installed."""
+
+
+class Remove(NamedTuple):
+    """Remove addresses; one that is not there is as good as removed."""
+
+    instance: str
+    addresses: tuple[Address, ...]
+
+
+class Announce(NamedTuple):
+    """Send Ethernet frames."""
+
+    frames: tuple[tuple[int, bytes], ...]
+    """Interface index and whole frame."""
+
+
+class Remember(NamedTuple):
+    """Keep an instance's record (JSON text) for the next process."""
+
+    instance: str
+    record: str
+    holds_lease: bool
+
+
+class Forget(NamedTuple):
+    """The instance is no more."""
+
+    instance: str

@@ -1,0 +1,88 @@
+"""What the machine is told. Besides these: Configured, BusMessage, StopRequested of the runtime."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from keepbus_vrrp.netlink import AddressMessage, LinkMessage
+
+
+class WallClock(NamedTuple):
+    """The difference of the wall clock to CLOCK_BOOTTIME, nanoseconds: told at the start and when it
+    changed. Used for what people read, never for the protocol (T8)."""
+
+    offset_ns: int
+
+
+class KernelRead(NamedTuple):
+    """All interfaces and IPv4 addresses: the answer to ReadKernel, and after a loss of kernel messages."""
+
+    links: tuple[LinkMessage, ...]
+    addresses: tuple[AddressMessage, ...]
+
+
+class Remembered(NamedTuple):
+    """What an earlier process of this node left: the answer to Recall."""
+
+    boot_id: str
+    """The kernel's, of now."""
+    memories: tuple[tuple[str, int, int], ...]
+    """Per instance: record (JSON text), last advert sent and end of the lease, CLOCK_BOOTTIME ns."""
+
+
+class LinkChanged(NamedTuple):
+    """An interface appeared, changed or went."""
+
+    link: LinkMessage
+
+
+class AddressChanged(NamedTuple):
+    """An IPv4 address appeared, changed or went; own doings are not told."""
+
+    address: AddressMessage
+
+
+class Received(NamedTuple):
+    """A datagram of protocol 112 arrived."""
+
+    interface_index: int
+    datagram: bytes
+    """From the IP header on."""
+    at_ns: int
+    """When the kernel received it, CLOCK_BOOTTIME (T9)."""
+
+
+class ListenFailed(NamedTuple):
+    """No socket could be opened on an interface."""
+
+    interface_index: int
+    error: str
+
+
+class TransmitFailed(NamedTuple):
+    """An advert did not leave, and the lease was not renewed; told once until TransmitRecovered."""
+
+    instance: str
+    error: str
+
+
+class TransmitRecovered(NamedTuple):
+    """Adverts leave again."""
+
+    instance: str
+
+
+class Installed(NamedTuple):
+    """The kernel confirmed addresses: the answer to an Advertise that asked for it, and to Install."""
+
+    instance: str
+    announce: tuple[bytes, ...]
+    """Those that the neighbours do not know to be here."""
+
+
+class InstallFailed(NamedTuple):
+    """The kernel refused an address."""
+
+    instance: str
+    address: bytes
+    error: str

@@ -1,0 +1,433 @@
+"""One virtual router.
+
+Law of this file: `state` is written by `become_master`, `become_backup`, `become_fault`, `become_stop` and
+`resume` and by nothing else, and each of them does all that belongs to the state: adverts, addresses,
+announcements, timers, record, publication, in this order. What leads to a state is decided elsewhere
+(election.py for adverts, machine.py for interfaces, configuration and stop); whoever decides hands over the
+cause as a sentence.
+"""
+
+from __future__ import annotations
+
+from keepbus.config.model import InitialState, VirtualAddress, VrrpInstance
+from keepbus.contracts.vrrp import Statistics, Transition, VrrpState
+from keepbus_vrrp import ipv4, packet, publication, record
+from keepbus_vrrp.announce import Announcer, Frame, gratuitous_arp
+from keepbus_vrrp.effects import Advertise, Install, Remember
+from keepbus_vrrp.netlink import FOREVER_S, Address
+from keepbus_vrrp.sentences import seconds
+from keepbus_vrrp.timers import (
+    NS_PER_US,
+    OWNER_PRIORITY,
+    Timer,
+    kernel_can_lease,
+    lease_us,
+    master_down_interval_us,
+    skew_time_us,
+)
+from keepbus_vrrp.turn import Turn
+
+FAMILY = "IPv4"
+HISTORY_LENGTH = 16
+
+
+def key_of(config: VrrpInstance) -> str:
+    """Identity of a virtual router (S10): a reload matches by this, not by name."""
+    return f"{config.interface}/{FAMILY}/{config.virtual_router_id}"
+
+
+class Instance:
+    """A virtual router with its timers. Adverts that were checked come in through election.py."""
+
+    def __init__(self, config: VrrpInstance, turn: Turn, *, lease: bool, life: str) -> None:
+        self.turn = turn
+        self.key = key_of(config)
+        self.life = life
+        self.state = VrrpState.INIT
+        self.transitions = 0
+        self.since_ns = 0
+        self.entered_at_ns = 0
+        """CLOCK_BOOTTIME of the last transition."""
+        self.cause = ""
+        self.history: tuple[Transition, ...] = ()
+        self.faults: tuple[str, ...] = ()
+        self.interface_index = 0
+        self.source = b""
+        self.holds_addresses = False
+        self.failed: set[bytes] = set()
+        """Addresses that the kernel refused."""
+        self.transmit_error = ""
+        self.lease_end_ns = 0
+        self.proven_until_ns = 0
+        """End of the lease before the advert that is on its way now."""
+        self.timer = Timer(self._on_timer)
+        self.announcer = Announcer(turn, self._frames)
+        # Election, written by election.py.
+        self.master_interval_us = config.advert_interval_us
+        self.master_source = b""
+        self.master_priority = 0
+        self.last_advert_at_ns = 0
+        self.familiar = b""
+        """The last accepted advert from its source address on; an equal one has passed every check."""
+        self.wait_us = 0
+        """What the running timer of a backup was started with."""
+        self.wait_cause = ""
+        """Why a backup waits, if not simply for the next advert."""
+        self.preempt_at_ns = 0
+        self.message_sum = False
+        self.last_correction_at_ns = 0
+        # Counters.
+        self.adverts_received = 0
+        self.adverts_sent = 0
+        self.became_master = 0
+        self.released_master = 0
+        self.priority_zero_received = 0
+        self.priority_zero_sent = 0
+        self.dropped: dict[str, int] = {}
+        self.lateness_ns_max = 0
+        self.published_statistics: Statistics | None = None
+        self.configure(config, lease=lease)
+
+    # Configuration
+
+    def configure(self, config: VrrpInstance, *, lease: bool) -> None:
+        """Take a configuration; what runs goes on."""
+        self.config = config
+        self.leases = lease
+        self.fingerprint = record.fingerprint(config, lease=lease)
+        self.interval_us = config.advert_interval_us
+        self.leased = lease and kernel_can_lease(self.interval_us)
+        self.lease_us = lease_us(self.interval_us, in_kernel=self.leased)
+        self.group = ipv4.pack(config.mcast_group4)
+        self._addresses = tuple(ipv4.pack(address.address) for address in config.virtual_addresses)
+        authentication = config.authentication if config.version == 2 else None
+        self._auth_type = packet.AUTH_NONE if authentication is None else packet.AUTH_PASS
+        password = b"" if authentication is None else authentication.auth_pass.encode()
+        self._auth_data = password[: packet.AUTH_DATA_LENGTH].ljust(packet.AUTH_DATA_LENGTH, b"\0")
+        if config.version == 2 or self.state is not VrrpState.BACKUP:
+            self.master_interval_us = self.interval_us
+        self.announcer.space(config.garp.interval_us)
+        self._derive()
+
+    def _derive(self) -> None:
+        """Compile what depends on configuration, source address and checksum form."""
+        self.familiar = b""
+        self._advert = b""
+        self.expected = packet.Expected(
+            version=self.config.version,
+            virtual_router_id=self.config.virtual_router_id,
+            group=self.group,
+            source=self.source,
+            auth_type=self._auth_type,
+            auth_data=self._auth_data,
+            interval_us=self.interval_us,
+            addresses=frozenset(self._addresses),
+            trusted_source=self.master_source if self.config.skip_check_adv_addr else b"",
+        )
+
+    @property
+    def effective_priority(self) -> int:
+        """What the instance advertises; tracking will add to it (P4)."""
+        return self.config.priority
+
+    @property
+    def is_owner(self) -> bool:
+        """Priority 255 (P1)."""
+        return self.config.priority == OWNER_PRIORITY
+
+    @property
+    def all_addresses(self) -> tuple[VirtualAddress, ...]:
+        """Advertised addresses, then those left out of adverts."""
+        return self.config.virtual_addresses + self.config.virtual_addresses_excluded
+
+    @property
+    def master_down_interval_us(self) -> int:
+        """T2, T4, with the priority of now (T6)."""
+        return master_down_interval_us(
+            self.config.version,
+            self.effective_priority,
+            self.master_interval_us,
+            self.config.down_timer_adverts,
+        )
+
+    @property
+    def skew_time_us(self) -> int:
+        """T1, T3."""
+        return skew_time_us(self.config.version, self.effective_priority, self.master_interval_us)
+
+    @property
+    def valid_s(self) -> int:
+        """Lifetime of an address in the kernel."""
+        return self.lease_us // 1_000_000 if self.leased else FOREVER_S
+
+    def take_source(self, interface_index: int, source: bytes) -> None:
+        """Use this interface and address from now on (M12)."""
+        if (interface_index, source) != (self.interface_index, self.source):
+            self.interface_index = interface_index
+            self.source = source
+            self._derive()
+
+    def take_master(self, source: bytes, priority: int) -> bool:
+        """Remember who is master; True when it is news."""
+        if (source, priority) == (self.master_source, self.master_priority):
+            return False
+        self.master_source, self.master_priority = source, priority
+        if self.config.skip_check_adv_addr:
+            self._derive()
+        return True
+
+    def take_checksum_form(self, message_sum: bool) -> None:
+        """Send v3 checksums in the form that the master uses (C5)."""
+        if message_sum != self.message_sum:
+            self.message_sum = message_sum
+            self._derive()
+
+    # States
+
+    def start(self, cause: str) -> None:
+        """Leave Initialize (I1, I2, I6, E5)."""
+        if self.faults:
+            self.become_fault(self.faults[0])
+        elif self.is_owner and self.config.state is InitialState.MASTER:
+            self.become_master(f"{cause}, as owner of the addresses (priority 255)", {})
+        else:
+            self.become_backup(cause, self.master_down_interval_us, {})
+
+    def become_master(self, cause: str, inputs: dict[str, str]) -> None:
+        """Advert, addresses, then (when the kernel has confirmed them) announcements (M14)."""
+        self._transition(VrrpState.MASTER, cause, inputs)
+        self.state = VrrpState.MASTER
+        self._reign()
+        self.became_master += 1
+        self.failed.clear()
+        self.advertise(confirm=True)
+        self.turn.timers.arm(self.timer, self.turn.now_ns + self.interval_us * NS_PER_US)
+        self._tell()
+
+    def become_backup(
+        self, cause: str, wait_us: int, inputs: dict[str, str], *, wait_cause: str = "", release: bool = False
+    ) -> None:
+        """Take the addresses off and wait wait_us for an advert. release: tell the others by priority 0."""
+        self._leave_master(release=release)
+        self._transition(VrrpState.BACKUP, cause, inputs)
+        self.state = VrrpState.BACKUP
+        self.preempt_at_ns = 0
+        self.wait(wait_us, self.turn.now_ns, wait_cause)
+        self._tell()
+
+    def become_fault(self, cause: str) -> None:
+        """Something that the instance needs is missing; it takes no part (M11, B9)."""
+        self._leave_master(release=True)
+        self._transition(VrrpState.FAULT, cause, {"faults": "; ".join(self.faults)})
+        self.state = VrrpState.FAULT
+        self.master_interval_us = self.interval_us
+        self.take_master(b"", 0)
+        self.turn.timers.cancel(self.timer)
+        self._tell()
+
+    def become_stop(self, cause: str, *, keep_addresses: bool = False) -> None:
+        """The end (M1, B1)."""
+        if keep_addresses and self.state is VrrpState.MASTER:
+            # Nobody will renew their lease.
+            self.turn.effects.append(Install(self.key, self.installable(self.all_addresses), FOREVER_S))
+        self._leave_master(release=True, keep_addresses=keep_addresses)
+        self._transition(VrrpState.STOP, cause, {})
+        self.state = VrrpState.STOP
+        self.take_master(b"", 0)
+        self.turn.timers.cancel(self.timer)
+        self._tell()
+
+    def resume(self) -> None:
+        """Go on as the master that an earlier process of this node was: no transition."""
+        self.state = VrrpState.MASTER
+        self.entered_at_ns = self.turn.now_ns
+        self._reign()
+        self.advertise(confirm=True)
+        self.turn.timers.arm(self.timer, self.turn.now_ns + self.interval_us * NS_PER_US)
+        self._remember()
+        self.publish()
+
+    # Master
+
+    def advertise(self, *, confirm: bool = False) -> None:
+        """Send an advert; with it goes the renewal of the lease."""
+        if not self._advert:
+            self._advert = self._encode(self.effective_priority)
+        turn = self.turn
+        lease_end_ns = turn.now_ns + self.lease_us * NS_PER_US
+        if lease_end_ns != self.lease_end_ns:
+            self.proven_until_ns, self.lease_end_ns = self.lease_end_ns, lease_end_ns
+        self.adverts_sent += 1
+        install = confirm or self.leased
+        turn.effects.append(
+            Advertise(
+                self.key,
+                self.interface_index,
+                self.config.mcast_group4,
+                self._advert,
+                self.installable(self.all_addresses) if install else (),
+                self.valid_s,
+                lease_end_ns,
+                max(self.proven_until_ns, turn.now_ns + self.interval_us * NS_PER_US),
+                confirm,
+            )
+        )
+
+    def transmit_failed(self, error: str) -> None:
+        """The advert of this turn did not leave: what it would have proved is not proved."""
+        self.transmit_error = error
+        self.lease_end_ns = self.proven_until_ns
+        self.adverts_sent -= 1
+
+    def outlived_lease(self) -> bool:
+        """True for a master that cannot know any more whether somebody else took over (R-L7)."""
+        return self.state is VrrpState.MASTER and self.turn.now_ns > self.lease_end_ns
+
+    def step_down_late(self) -> None:
+        """R-L7: nothing is sent before this."""
+        turn = self.turn
+        silent_ns = turn.now_ns - self.lease_end_ns + self.lease_us * NS_PER_US
+        if self.transmit_error:
+            cause = f"no advert could be sent for {seconds(silent_ns // NS_PER_US)} ({self.transmit_error})"
+        else:
+            cause = (
+                f"this process was held up: its last advert is {seconds(silent_ns // NS_PER_US)} old, "
+                f"longer than the address lease of {seconds(self.lease_us)}"
+            )
+        self.become_backup(cause, self.master_down_interval_us, {"silent_us": str(silent_ns // NS_PER_US)})
+
+    def addresses_confirmed(self, announce: tuple[bytes, ...]) -> None:
+        """The kernel has the addresses: tell the neighbours of these (G3, G4)."""
+        if self.state is not VrrpState.MASTER:
+            return
+        garp = self.config.garp
+        addresses = tuple(
+            address for address in self.installable(self.all_addresses) if address.address in announce
+        )
+        if addresses:
+            self.announcer.burst(garp.master_repeat, addresses=addresses)
+            if garp.master_delay_us:
+                delay_us = garp.master_delay_us
+                self.announcer.burst(garp.master_repeat, addresses=addresses, delay_us=delay_us)
+        if not self.holds_addresses:
+            self.holds_addresses = True
+            if garp.master_refresh_us:
+                refresh_us = garp.master_refresh_us
+                self.announcer.burst(garp.master_refresh_repeat, delay_us=refresh_us, repeat_us=refresh_us)
+            self.publish()
+
+    def installable(self, addresses: tuple[VirtualAddress, ...]) -> tuple[Address, ...]:
+        """The addresses with the interfaces of now; those whose interface is missing are left out."""
+        return self.turn.links.resolve(addresses)
+
+    # Backup
+
+    def wait(self, wait_us: int, from_ns: int, cause: str = "") -> None:
+        """Take over if nothing comes for wait_us after from_ns."""
+        self.wait_us = wait_us
+        self.wait_cause = cause
+        self.turn.timers.arm(self.timer, from_ns + wait_us * NS_PER_US)
+
+    # The rest
+
+    def count_drop(self, reason: str) -> None:
+        """A packet for this instance was refused."""
+        self.dropped[reason] = self.dropped.get(reason, 0) + 1
+
+    def publish(self) -> None:
+        """Put the state on the bus as it is now."""
+        self.turn.effects.append(publication.state(self))
+
+    def remember(self) -> None:
+        """Keep the record for a successor."""
+        self._remember()
+
+    def _on_timer(self, due_at_ns: int) -> None:
+        turn = self.turn
+        self.lateness_ns_max = max(self.lateness_ns_max, turn.now_ns - due_at_ns)
+        if self.state is VrrpState.BACKUP:
+            self.become_master(publication.takeover_cause(self), publication.inputs(self))
+        elif self.state is VrrpState.MASTER:
+            if self.transmit_error and self.outlived_lease():
+                self.step_down_late()
+                return
+            self.advertise()
+            next_at_ns = due_at_ns + self.interval_us * NS_PER_US
+            if next_at_ns <= turn.now_ns:
+                next_at_ns = turn.now_ns + self.interval_us * NS_PER_US
+            turn.timers.arm(self.timer, next_at_ns)
+
+    def _reign(self) -> None:
+        self.familiar = b""
+        self.master_interval_us = self.interval_us  # L4
+        self.take_master(self.source, self.effective_priority)
+        self.last_correction_at_ns = 0
+
+    def _leave_master(self, *, release: bool, keep_addresses: bool = False) -> None:
+        self.familiar = b""
+        self.announcer.stop()
+        if self.state is not VrrpState.MASTER:
+            return
+        self.released_master += 1
+        self.lease_end_ns = 0
+        self.transmit_error = ""
+        if release:
+            self.priority_zero_sent += 1
+            self.adverts_sent += 1
+            self.turn.effects.append(
+                Advertise(self.key, self.interface_index, self.config.mcast_group4, self._encode(0))
+            )
+        if not keep_addresses:
+            self.turn.remove(self.key, self.installable(self.all_addresses))
+            self.holds_addresses = False
+
+    def _transition(self, to_state: VrrpState, cause: str, inputs: dict[str, str]) -> None:
+        """Number and note the change; the caller is one of the `become_…` and sets the state."""
+        self.transitions += 1
+        self.turn.transitions += 1
+        self.since_ns = self.turn.wall_ns
+        self.entered_at_ns = self.turn.now_ns
+        self.cause = cause
+        transition = Transition(
+            number=self.transitions,
+            from_state=self.state,
+            to_state=to_state,
+            at_ns=self.since_ns,
+            cause=cause,
+            inputs=inputs,
+            priority=self.effective_priority,
+        )
+        self.history = (*self.history[1 - HISTORY_LENGTH :], transition)
+
+    def _tell(self) -> None:
+        """A transition is remembered before anybody hears of it, so that its number never repeats (N1)."""
+        self._remember()
+        self.turn.effects.extend(publication.transition(self))
+        self.publish()
+
+    def _remember(self) -> None:
+        text = record.dump(publication.record_of(self))
+        self.turn.effects.append(Remember(self.key, text, self.state is VrrpState.MASTER))
+
+    def _encode(self, priority: int) -> bytes:
+        message = packet.encode(
+            version=self.config.version,
+            virtual_router_id=self.config.virtual_router_id,
+            priority=priority,
+            interval_us=self.interval_us,
+            addresses=self._addresses,
+            source=self.source,
+            destination=self.group,
+            auth_type=self._auth_type,
+            auth_data=self._auth_data,
+            message_sum=self.message_sum,
+        )
+        return ipv4.datagram(self.source, self.group, packet.TTL, message)
+
+    def _frames(self, addresses: tuple[Address, ...] | None) -> list[Frame]:
+        frames: list[Frame] = []
+        for address in self.installable(self.all_addresses) if addresses is None else addresses:
+            link = self.turn.links.by_index(address.interface_index)
+            if link is not None and link.arp and address.address not in self.failed:
+                frames.append((link.index, gratuitous_arp(link.mac, address.address)))
+        return frames

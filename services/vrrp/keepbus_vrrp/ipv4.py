@@ -1,0 +1,65 @@
+"""IPv4 addresses, checksum and header, as far as VRRP needs them."""
+
+from __future__ import annotations
+
+import struct
+
+PROTOCOL_VRRP = 112
+HEADER_LENGTH = 20
+_CS6 = 0xC0
+_HEADER = struct.Struct("!BBHHHBBH4s4s")
+
+
+def pack(text: str) -> bytes:
+    """Dotted quad to 4 octets; ValueError when it is none."""
+    octets = bytes(map(int, text.split(".")))
+    if len(octets) != 4:
+        raise ValueError(f"{text} is no IPv4 address")
+    return octets
+
+
+def dotted(octets: bytes) -> str:
+    """4 octets to a dotted quad."""
+    return ".".join(map(str, octets))
+
+
+def ones_complement_sum(octets: bytes) -> int:
+    """RFC 1071 sum, folded, not inverted. An odd length counts as padded with a zero octet."""
+    if len(octets) % 2:
+        octets += b"\0"
+    # 2**16 is 1 modulo 0xffff, so the whole number modulo 0xffff is the folded sum of its 16-bit digits.
+    total = int.from_bytes(octets, "big")
+    return (total - 1) % 0xFFFF + 1 if total else 0
+
+
+def checksum(octets: bytes) -> int:
+    """RFC 1071 checksum of octets whose checksum field is zero."""
+    return 0xFFFF - ones_complement_sum(octets)
+
+
+def pseudo_header(source: bytes, destination: bytes, length: int) -> bytes:
+    """IPv4 pseudo-header as RFC 5798 is read by keepalived and FRR (conformance C2)."""
+    return source + destination + struct.pack("!BBH", 0, PROTOCOL_VRRP, length)
+
+
+def datagram(source: bytes, destination: bytes, ttl: int, payload: bytes) -> bytes:
+    """A whole datagram with DSCP CS6 (S8). Identification is zero: the kernel fills it in, and the checksum
+    with it; both are left out of what receivers compare."""
+    header = _HEADER.pack(
+        0x45, _CS6, HEADER_LENGTH + len(payload), 0, 0, ttl, PROTOCOL_VRRP, 0, source, destination
+    )
+    return header[:10] + checksum(header).to_bytes(2, "big") + header[12:] + payload
+
+
+def payload(octets: bytes) -> bytes:
+    """What follows the header of a received datagram, without options and link padding (F8, F9).
+
+    Short or nonsensical datagrams, which a kernel never delivers, give an empty payload.
+    """
+    if len(octets) < HEADER_LENGTH or octets[0] >> 4 != 4:
+        return b""
+    header_length = (octets[0] & 0xF) * 4
+    total_length = int.from_bytes(octets[2:4], "big")
+    if header_length < HEADER_LENGTH or total_length > len(octets):
+        return b""
+    return octets[header_length:total_length]

@@ -1,0 +1,143 @@
+"""rtnetlink sockets: one that asks, one that listens.
+
+The kernel carries out a request within the send and has the answer ready when it returns, so asking never
+waits for anything but the kernel's own lock.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import socket
+from collections.abc import Sequence
+
+from keepbus.runtime.machine import Event
+from keepbus_vrrp import netlink
+from keepbus_vrrp.events import AddressChanged, KernelRead, LinkChanged
+from keepbus_vrrp.netlink import Address, AddressMessage, Answer, LinkMessage
+
+_SO_ATTACH_FILTER = 26
+_SOL_NETLINK, _NETLINK_CAP_ACK = 270, 10
+_BUFFER_OCTETS = 1 << 20
+_RECV_OCTETS = 1 << 16
+_GONE = (errno.EADDRNOTAVAIL, errno.ENODEV)
+_MOST_TRIES = 5
+
+
+class Kernel:
+    """The node's interfaces and addresses."""
+
+    def __init__(self) -> None:
+        """Raises OSError."""
+        self._requests = _open(0)
+        # A dump answers at once; the limit is for a kernel that is broken.
+        self._requests.settimeout(5.0)
+        self._news = _open(netlink.RTMGRP_LINK | netlink.RTMGRP_IPV4_IFADDR)
+        self._news.setblocking(False)
+        self._news.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER_OCTETS)
+        program = ctypes.create_string_buffer(netlink.ignore_own(self._requests.getsockname()[0]))
+        fprog = _FilterProgram(len(program) // 8, ctypes.addressof(program))
+        self._news.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, bytes(fprog))
+        self._sequence = 0
+
+    def fileno(self) -> int:
+        """Readable when there is news."""
+        return self._news.fileno()
+
+    def news(self, _mask: int) -> list[Event]:
+        """What changed; everything anew when the kernel had more to tell than the buffer holds (R-F45)."""
+        events: list[Event] = []
+        while True:
+            try:
+                octets = self._news.recv(_RECV_OCTETS)
+            except BlockingIOError:
+                return events
+            except OSError as error:
+                if error.errno != errno.ENOBUFS:
+                    raise
+                return [*events, self.read()]
+            for message in netlink.parse(octets):
+                if isinstance(message, LinkMessage):
+                    events.append(LinkChanged(message))
+                elif isinstance(message, AddressMessage):
+                    events.append(AddressChanged(message))
+
+    def read(self) -> KernelRead:
+        """All interfaces and IPv4 addresses."""
+        links = self._dump(netlink.dump_links(self._next()))
+        addresses = self._dump(netlink.dump_addresses(self._next()))
+        return KernelRead(
+            tuple(link for link in links if isinstance(link, LinkMessage)),
+            tuple(address for address in addresses if isinstance(address, AddressMessage)),
+        )
+
+    def install(self, addresses: Sequence[Address], valid_s: int) -> list[tuple[Address, str]]:
+        """Create or renew addresses; those that the kernel refused, with its reason."""
+        return [
+            (addresses[index], os.strerror(number))
+            for index, number in self._ask([netlink.install(address, valid_s) for address in addresses])
+        ]
+
+    def remove(self, addresses: Sequence[Address]) -> list[tuple[Address, str]]:
+        """Delete addresses; those that are there and could not be deleted, with the kernel's reason."""
+        return [
+            (addresses[index], os.strerror(number))
+            for index, number in self._ask([netlink.remove(address) for address in addresses])
+            if number not in _GONE
+        ]
+
+    def close(self) -> None:
+        """Close both sockets."""
+        self._requests.close()
+        self._news.close()
+
+    def _next(self) -> int:
+        self._sequence = self._sequence % 0x7FFFFFFF + 1
+        return self._sequence
+
+    def _ask(self, requests: list[bytes]) -> list[tuple[int, int]]:
+        """Send requests in one go; index and errno of those that failed. Only the last is acknowledged:
+        an error is always told."""
+        if not requests:
+            return []
+        first = self._next()
+        last = self._sequence = first + len(requests) - 1
+        self._requests.send(netlink.batch(requests, first))
+        failed = []
+        while True:
+            for answer in netlink.parse(self._requests.recv(_RECV_OCTETS)):
+                if not isinstance(answer, Answer) or not first <= answer.sequence <= last:
+                    continue
+                if answer.errno:
+                    failed.append((answer.sequence - first, answer.errno))
+                if answer.sequence == last:
+                    return failed
+
+    def _dump(self, request: bytes) -> list[LinkMessage | AddressMessage]:
+        for _ in range(_MOST_TRIES):
+            self._requests.send(request)
+            found: list[LinkMessage | AddressMessage] = []
+            done: Answer | None = None
+            while done is None:
+                for message in netlink.parse(self._requests.recv(_RECV_OCTETS)):
+                    if isinstance(message, Answer):
+                        done = message
+                    else:
+                        found.append(message)
+            if done.errno:
+                raise OSError(done.errno, os.strerror(done.errno))
+            if not done.interrupted:
+                break
+        return found
+
+
+class _FilterProgram(ctypes.Structure):
+    _fields_ = (("length", ctypes.c_ushort), ("instructions", ctypes.c_void_p))
+
+
+def _open(groups: int) -> socket.socket:
+    opened = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE)
+    opened.setsockopt(_SOL_NETLINK, _NETLINK_CAP_ACK, 1)
+    opened.bind((0, groups))
+    return opened

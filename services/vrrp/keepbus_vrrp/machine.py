@@ -1,0 +1,446 @@
+"""The service's machine: all virtual routers of the node.
+
+Law of this file: lateness first, news second, the clock last. A turn begins by stepping down every master
+whose lease ran out unnoticed (R-L7), then takes the events in order, then fires what is due (T10, M15).
+Instances are known by interface, family and virtual router id; what a reload does not change it does not
+touch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from keepbus.config.model import VrrpSection
+from keepbus.contracts import vrrp as contracts
+from keepbus.contracts.common import Status
+from keepbus.contracts.message import quote
+from keepbus.contracts.vrrp import VrrpState
+from keepbus.runtime.machine import (
+    BusMessage,
+    Configured,
+    Effect,
+    Event,
+    Exit,
+    Log,
+    Publish,
+    Report,
+    StopRequested,
+    Withdraw,
+)
+from keepbus_vrrp import events, ipv4, packet, publication, reload, start
+from keepbus_vrrp.drops import Drops
+from keepbus_vrrp.effects import Forget, Listen, ReadKernel, Recall, Unlisten
+from keepbus_vrrp.election import receive
+from keepbus_vrrp.instance import Instance, key_of
+from keepbus_vrrp.sentences import seconds
+from keepbus_vrrp.timers import NEVER, NS_PER_US, Timer
+from keepbus_vrrp.turn import Turn
+
+_STATISTICS_INTERVAL_NS = 5_000_000_000
+
+
+class Machine:
+    """See keepbus.runtime.machine.Machine."""
+
+    def __init__(self, *, keep_addresses: bool = False) -> None:
+        """keep_addresses: leave the virtual addresses in the kernel at the end."""
+        self._keep_addresses = keep_addresses
+        self._turn = Turn()
+        self._section: VrrpSection | None = None
+        self._kernel_known = False
+        self._stopped = False
+        self.instances: dict[str, Instance] = {}
+        self._by_id: dict[int, dict[int, Instance]] = {}
+        """Interface index to virtual router id to instance."""
+        self._listening: dict[int, tuple[bytes, ...]] = {}
+        self._refusing: dict[int, str] = {}
+        """Interfaces where no socket could be opened, and why."""
+        self._drops = Drops()
+        self._reported_transitions = 0
+        self._least_slack_ns = NEVER
+        """No master's lease ends earlier than this after its timer was due."""
+        self._statistics_timer = Timer(self._publish_statistics)
+        self._statistics_next = 0
+        self._memories: tuple[tuple[str, int, int], ...] = ()
+        self._handlers: dict[type, Callable[[Any], None]] = {
+            Configured: self._on_configured,
+            StopRequested: self._on_stop,
+            BusMessage: lambda _event: None,
+            events.WallClock: self._on_wall_clock,
+            events.Remembered: self._on_remembered,
+            events.KernelRead: self._on_kernel_read,
+            events.LinkChanged: self._on_link_changed,
+            events.AddressChanged: self._on_address_changed,
+            events.Received: self._on_received,
+            events.ListenFailed: self._on_listen_failed,
+            events.TransmitFailed: self._on_transmit_failed,
+            events.TransmitRecovered: self._on_transmit_recovered,
+            events.Installed: self._on_installed,
+            events.InstallFailed: self._on_install_failed,
+        }
+
+    def turn(self, now_ns: int, events_: Sequence[Event]) -> Iterable[Effect]:
+        """One turn; raises for nothing that came from outside."""
+        turn = self._turn
+        turn.now_ns = now_ns
+        effects = turn.effects = []
+        timers = turn.timers
+        next_at_ns = timers.next_at_ns()
+        if next_at_ns is not None and now_ns - next_at_ns > self._least_slack_ns:
+            self._step_down_late()
+        for event in events_:
+            self._handlers[type(event)](event)
+        timers.fire(now_ns)
+        if turn.transitions != self._reported_transitions:
+            self._reported_transitions = turn.transitions
+            self._report()
+        return effects
+
+    def wake_at_ns(self) -> int | None:
+        """When the first timer is due."""
+        return self._turn.timers.next_at_ns()
+
+    def _step_down_late(self) -> None:
+        for instance in self.instances.values():
+            if instance.outlived_lease():
+                instance.step_down_late()
+
+    # Packets
+
+    def _on_received(self, event: events.Received) -> None:
+        interface_index, datagram, at_ns = event
+        routers = self._by_id.get(interface_index)
+        if routers is None or len(datagram) < ipv4.HEADER_LENGTH + 2:
+            return
+        instance = routers.get(datagram[21])
+        content = datagram[12:]
+        # An advert equal to the last accepted one of this instance in this state has passed every check.
+        if (
+            instance is not None
+            and instance.familiar == content
+            and datagram[8] == packet.TTL
+            and datagram[0] == 0x45
+        ):
+            instance.adverts_received += 1
+            if at_ns > instance.last_advert_at_ns:
+                instance.last_advert_at_ns = at_ns
+                timer = instance.timer
+                due_at_ns = at_ns + instance.wait_us * NS_PER_US
+                if due_at_ns >= timer.armed_at_ns:
+                    timer.due_at_ns = due_at_ns
+                else:
+                    self._turn.timers.arm(timer, due_at_ns)
+            return
+        self._examine(routers, interface_index, datagram, content, at_ns)
+
+    def _examine(
+        self, routers: dict[int, Instance], interface_index: int, datagram: bytes, content: bytes, at_ns: int
+    ) -> None:
+        message = ipv4.payload(datagram)
+        instance = routers.get(message[1]) if len(message) > 1 else None
+        link = self._turn.links.by_index(interface_index)
+        local = frozenset() if link is None else frozenset(link.addresses) - self._virtual(link.name)
+        groups = frozenset(self._listening.get(interface_index, ()))
+        expected = None if instance is None else instance.expected
+        advert = packet.examine(datagram, expected, groups, local)
+        if isinstance(advert, packet.Refused):
+            if instance is not None:
+                instance.count_drop(advert.reason)
+            name = "" if instance is None else instance.config.name
+            interface = "" if link is None else link.name
+            source = ipv4.dotted(datagram[12:16])
+            self._turn.effects.extend(
+                self._drops.tell(self._turn.now_ns, interface, name, source, advert.reason, advert.detail)
+            )
+            return
+        assert instance is not None  # an unknown virtual router id is refused
+        receive(instance, advert, content, at_ns)
+
+    # Interfaces and addresses
+
+    def _on_kernel_read(self, event: events.KernelRead) -> None:
+        self._turn.links.replace(event.links, event.addresses)
+        if not self._kernel_known:
+            self._kernel_known = True
+            assert self._section is not None
+            self._apply(self._section)
+            return
+        self._look_at_all()
+        self._restore_lost()
+
+    def _on_link_changed(self, event: events.LinkChanged) -> None:
+        if self._turn.links.change_link(event.link) is None:
+            self._listening.pop(event.link.interface_index, None)
+            self._refusing.pop(event.link.interface_index, None)
+            self._turn.effects.append(Unlisten(event.link.interface_index))
+        self._look_at_all()
+
+    def _on_address_changed(self, event: events.AddressChanged) -> None:
+        message = event.address
+        self._turn.links.change_address(message)
+        if message.gone:
+            for instance in self.instances.values():
+                if instance.holds_addresses and any(
+                    address.address == message.address and address.interface_index == message.interface_index
+                    for address in instance.installable(instance.all_addresses)
+                ):
+                    self._lost_address(instance, message.address)
+        self._look_at_all()
+
+    def _lost_address(self, instance: Instance, address: bytes) -> None:
+        """A stranger removed an address of a master: release, all off, back after the skew time."""
+        text = ipv4.dotted(address)
+        self._turn.effects.append(
+            Publish(
+                contracts.AddressChanged(
+                    instance=instance.config.name,
+                    address=text,
+                    interface=instance.config.interface,
+                    action="lost",
+                    detail="removed by another program",
+                )
+            )
+        )
+        skew_us = instance.skew_time_us
+        instance.become_backup(
+            f"another program removed {text} from {instance.config.interface}",
+            skew_us,
+            {"address": text},
+            wait_cause=f"{text} was removed by another program, and no advert for the skew time "
+            f"{seconds(skew_us)}",
+            release=True,
+        )
+
+    def _restore_lost(self) -> None:
+        """After a loss of kernel messages: masters whose addresses are not there any more."""
+        for instance in self.instances.values():
+            if not instance.holds_addresses:
+                continue
+            for address in instance.installable(instance.all_addresses):
+                link = self._turn.links.by_index(address.interface_index)
+                if link is not None and address.address not in link.addresses | dict.fromkeys(
+                    instance.failed
+                ):
+                    self._lost_address(instance, address.address)
+                    break
+
+    def _look_at_all(self) -> None:
+        """Compare what instances need with what there is; listen where it is needed."""
+        self._index()
+        for instance in list(self.instances.values()):
+            self._look_at(instance)
+
+    def _look_at(self, instance: Instance) -> None:
+        faults = self._faults(instance)
+        if faults == instance.faults or instance.state in (VrrpState.INIT, VrrpState.STOP):
+            instance.faults = faults
+            return
+        instance.faults = faults
+        if faults and instance.state is not VrrpState.FAULT:
+            instance.become_fault(faults[0])
+        elif faults:
+            instance.publish()
+        elif instance.state is VrrpState.FAULT:
+            wait_us = instance.skew_time_us if instance.is_owner else instance.master_down_interval_us
+            instance.become_backup("all that was missing is there again", wait_us, {})
+
+    def _faults(self, instance: Instance) -> tuple[str, ...]:
+        """Why the instance cannot take part, a sentence each; also gives it its source address."""
+        config = instance.config
+        links = self._turn.links
+        faults = []
+        names = dict.fromkeys((config.interface, *(each.interface for each in instance.all_addresses)))
+        for name in names:
+            link = links.by_name(name)
+            if link is None:
+                faults.append(f"interface {name} does not exist")
+            elif not link.up:
+                faults.append(f"interface {name} is down")
+        link = links.by_name(config.interface)
+        if link is not None:
+            if link.index in self._refusing:
+                faults.append(f"no socket on {config.interface}: {self._refusing[link.index]}")
+            source = link.primary_address(self._virtual(link.name))
+            if config.mcast_src_ip:
+                source = ipv4.pack(config.mcast_src_ip)
+            if source:
+                instance.take_source(link.index, source)
+            else:
+                faults.append(f"interface {config.interface} has no IPv4 address to send from")
+        return tuple(faults)
+
+    def _virtual(self, interface: str) -> frozenset[bytes]:
+        """The virtual addresses of all instances on an interface, except an owner's own."""
+        return frozenset(
+            ipv4.pack(address.address)
+            for instance in self.instances.values()
+            for address in instance.all_addresses
+            if address.interface == interface
+        )
+
+    def _index(self) -> None:
+        """Which instance is where, and the sockets for it."""
+        self._by_id = {}
+        groups: dict[int, list[bytes]] = {}
+        names: dict[int, str] = {}
+        for instance in self.instances.values():
+            link = self._turn.links.by_name(instance.config.interface)
+            if link is not None:
+                self._by_id.setdefault(link.index, {})[instance.config.virtual_router_id] = instance
+                groups.setdefault(link.index, []).append(instance.group)
+                names[link.index] = link.name
+        for index in self._listening.keys() - groups.keys():
+            del self._listening[index]
+            self._turn.effects.append(Unlisten(index))
+        for index, wanted in groups.items():
+            unique = tuple(dict.fromkeys(wanted))
+            if self._listening.get(index) != unique:
+                self._listening[index] = unique
+                self._refusing.pop(index, None)
+                self._turn.effects.append(Listen(index, names[index], unique))
+
+    def _on_listen_failed(self, event: events.ListenFailed) -> None:
+        self._refusing[event.interface_index] = event.error
+        self._look_at_all()
+
+    # Configuration and the end
+
+    def _on_configured(self, event: Configured) -> None:
+        self._turn.wall_offset_ns = event.wall_ns - self._turn.now_ns
+        self._section = event.section
+        if self._kernel_known:
+            self._apply(event.section)
+        else:
+            self._turn.effects.extend((Recall(), ReadKernel()))
+
+    def _on_wall_clock(self, event: events.WallClock) -> None:
+        self._turn.wall_offset_ns = event.offset_ns
+
+    def _on_remembered(self, event: events.Remembered) -> None:
+        self._turn.boot_id = event.boot_id
+        self._memories = event.memories
+
+    def _apply(self, section: VrrpSection) -> None:
+        """Make the instances be those of the section."""
+        wanted = {key_of(config): config for config in section.instances}
+        for key in [key for key in self.instances if key not in wanted]:
+            self._drop(self.instances.pop(key))
+        fresh = []
+        changed = []
+        for key, config in wanted.items():
+            instance = self.instances.get(key)
+            if instance is None:
+                life = f"{self._turn.wall_ns:x}"
+                instance = Instance(config, self._turn, lease=section.address_lease, life=life)
+                self.instances[key] = instance
+                fresh.append(instance)
+            elif instance.config != config or instance.leases != section.address_lease:
+                changed.append((instance, config))
+        for instance, config in changed:
+            reload.change(instance, config, lease=section.address_lease)
+        self._index()
+        for instance in self.instances.values():
+            if instance not in fresh:
+                self._look_at(instance)
+            else:
+                instance.faults = self._faults(instance)
+        start.begin(fresh, self._memories, self._turn)
+        self._memories = ()
+        self._least_slack_ns = min(
+            ((instance.lease_us - instance.interval_us) * NS_PER_US for instance in self.instances.values()),
+            default=NEVER,
+        )
+        if self.instances:
+            self._turn.timers.arm(self._statistics_timer, self._turn.now_ns + _STATISTICS_INTERVAL_NS)
+        self._report()
+
+    def _drop(self, instance: Instance) -> None:
+        """The instance is not configured any more."""
+        instance.become_stop("it is not in the configuration any more")
+        self._turn.effects.append(Forget(instance.key))
+        self._withdraw(instance.config.name)
+
+    def _withdraw(self, name: str) -> None:
+        for cls in (contracts.Instance, contracts.Statistics):
+            self._turn.effects.append(Withdraw(f"{cls.TOPIC}/{quote(name)}"))
+
+    def _on_stop(self, _event: StopRequested) -> None:
+        if not self._stopped:
+            self._stopped = True
+            for instance in self.instances.values():
+                instance.become_stop("stopped", keep_addresses=self._keep_addresses)
+        self._turn.effects.append(Exit())
+
+    # Answers of the kernel
+
+    def _on_transmit_failed(self, event: events.TransmitFailed) -> None:
+        instance = self.instances.get(event.instance)
+        if instance is not None and instance.state is VrrpState.MASTER:
+            instance.transmit_failed(event.error)
+            text = f"{instance.config.name}: an advert did not leave: {event.error}"
+            self._turn.effects.append(Log("warning", text))
+            if instance.outlived_lease():
+                instance.step_down_late()
+
+    def _on_transmit_recovered(self, event: events.TransmitRecovered) -> None:
+        instance = self.instances.get(event.instance)
+        if instance is not None and instance.transmit_error:
+            instance.transmit_error = ""
+            self._turn.effects.append(Log("info", f"{instance.config.name}: adverts leave again"))
+
+    def _on_installed(self, event: events.Installed) -> None:
+        instance = self.instances.get(event.instance)
+        if instance is not None:
+            instance.addresses_confirmed(event.announce)
+
+    def _on_install_failed(self, event: events.InstallFailed) -> None:
+        instance = self.instances.get(event.instance)
+        if instance is None or event.address in instance.failed:
+            return
+        instance.failed.add(event.address)
+        text = ipv4.dotted(event.address)
+        name = instance.config.name
+        self._turn.effects.extend(
+            (
+                Publish(
+                    contracts.AddressChanged(
+                        instance=name,
+                        address=text,
+                        interface=instance.config.interface,
+                        action="failed",
+                        detail=event.error,
+                    )
+                ),
+                Log("error", f"{name}: the kernel refuses {text}: {event.error}"),
+            )
+        )
+
+    # Telling
+
+    def _publish_statistics(self, _due_at_ns: int) -> None:
+        """One instance after the other, each about every 5 s, so that no turn becomes long by it."""
+        instances = list(self.instances.values())
+        if not instances:
+            return
+        self._statistics_next = (self._statistics_next + 1) % len(instances)
+        instance = instances[self._statistics_next]
+        statistics = publication.statistics(instance)
+        if statistics != instance.published_statistics:
+            instance.published_statistics = statistics
+            instance.remember()
+            self._turn.effects.append(Publish(statistics))
+        gap_ns = _STATISTICS_INTERVAL_NS // len(instances)
+        self._turn.timers.arm(self._statistics_timer, self._turn.now_ns + gap_ns)
+
+    def _report(self) -> None:
+        if not self.instances:
+            self._turn.effects.append(Report(Status.IDLE, "no vrrp_instance is configured"))
+            return
+        states = [instance.state for instance in self.instances.values()]
+        count = len(states)
+        detail = (
+            f"{count} instance{'s' if count > 1 else ''}: {states.count(VrrpState.MASTER)} MASTER, "
+            f"{states.count(VrrpState.BACKUP)} BACKUP, {states.count(VrrpState.FAULT)} FAULT"
+        )
+        self._turn.effects.append(Report(Status.READY, detail))

@@ -1,0 +1,126 @@
+"""RUNDIR/vrrp/memory: what the instances leave for the next process, in a mapped file.
+
+Law of this file: writing is a store into memory, never a system call that could wait for a disk; and a
+process that is killed between two stores leaves the last whole record behind.
+
+The file is an array of cells, one per instance: the moment of the last advert and the end of the lease (two
+64-bit words), the instance's identity, then two copies of the record. A write goes into the older copy, its
+head (number, length, CRC) last; a copy whose CRC is wrong does not exist.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import struct
+import zlib
+from pathlib import Path
+
+_CELL = 33_792
+_COPY = 16_384
+_KEY_AT = 64
+_COPIES_AT = 1024
+_FIRST_CELLS = 8
+_MAGIC = b"keepbus vrrp memory 1\n".ljust(64, b"\0")
+_FILE_HEAD = 4096
+_LEASE = struct.Struct("=QQ")
+_HEAD = struct.Struct("=QII")
+
+
+class Memory:
+    """The mapped file. Every method but `open` only touches memory, but for growing."""
+
+    def __init__(self, path: Path) -> None:
+        """Open or make the file; one of another version is made anew. Raises OSError."""
+        path.parent.mkdir(mode=0o750, exist_ok=True)
+        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o640)
+        size = os.fstat(self._fd).st_size
+        least = _FILE_HEAD + _FIRST_CELLS * _CELL
+        if size < least or (size - _FILE_HEAD) % _CELL or os.pread(self._fd, len(_MAGIC), 0) != _MAGIC:
+            os.ftruncate(self._fd, 0)
+            os.ftruncate(self._fd, least)
+            os.pwrite(self._fd, _MAGIC, 0)
+        self._map = mmap.mmap(self._fd, 0)
+        self._cells: dict[str, int] = {}
+        self._free: list[int] = []
+        for at in range(_FILE_HEAD, len(self._map), _CELL):
+            if self._newest(at) is None:
+                self._free.append(at)
+            else:
+                self._cells[self._key(at)] = at
+
+    def read(self) -> list[tuple[str, int, int]]:
+        """All records, each with the moment of the last advert and the end of the lease."""
+        found = []
+        for at in self._cells.values():
+            newest = self._newest(at)
+            if newest is not None:
+                body_at = newest[1] + _HEAD.size
+                text = self._map[body_at : body_at + newest[2]].decode(errors="replace")
+                found.append((text, *_LEASE.unpack_from(self._map, at)))
+        return found
+
+    def write(self, key: str, record: str, *, holds_lease: bool) -> None:
+        """Keep a record. Raises ValueError when it is longer than a copy."""
+        payload = record.encode()
+        if len(payload) > _COPY - _HEAD.size:
+            raise ValueError(f"the record of {key} takes {len(payload)} octets")
+        at = self._cell(key)
+        newest = self._newest(at)
+        number, to = 0, at + _COPIES_AT
+        if newest is not None:
+            number = newest[0]
+            if newest[1] == to:
+                to += _COPY
+        if not holds_lease:
+            _LEASE.pack_into(self._map, at, _LEASE.unpack_from(self._map, at)[0], 0)
+        body_at = to + _HEAD.size
+        _HEAD.pack_into(self._map, to, 0, 0, 0)
+        self._map[body_at : body_at + len(payload)] = payload
+        _HEAD.pack_into(self._map, to, number + 1, len(payload), zlib.crc32(payload))
+
+    def renew(self, key: str, sent_at_ns: int, lease_end_ns: int) -> None:
+        """An advert left."""
+        _LEASE.pack_into(self._map, self._cell(key), sent_at_ns, lease_end_ns)
+
+    def forget(self, key: str) -> None:
+        """Empty a cell."""
+        at = self._cells.pop(key, None)
+        if at is not None:
+            for copy_at in (at + _COPIES_AT, at + _COPIES_AT + _COPY):
+                _HEAD.pack_into(self._map, copy_at, 0, 0, 0)
+            self._free.append(at)
+
+    def close(self) -> None:
+        """Unmap."""
+        self._map.close()
+        os.close(self._fd)
+
+    def _newest(self, at: int) -> tuple[int, int, int] | None:
+        """Number, place and length of the cell's last whole copy."""
+        newest = None
+        for copy_at in (at + _COPIES_AT, at + _COPIES_AT + _COPY):
+            number, length, crc = _HEAD.unpack_from(self._map, copy_at)
+            if not number or length > _COPY - _HEAD.size or (newest is not None and number < newest[0]):
+                continue
+            body_at = copy_at + _HEAD.size
+            if zlib.crc32(self._map[body_at : body_at + length]) == crc:
+                newest = (number, copy_at, length)
+        return newest
+
+    def _key(self, at: int) -> str:
+        return self._map[at + _KEY_AT : at + _COPIES_AT].rstrip(b"\0").decode(errors="replace")
+
+    def _cell(self, key: str) -> int:
+        """The cell of an instance, a free or new one the first time."""
+        at = self._cells.get(key)
+        if at is None:
+            if not self._free:
+                end = len(self._map)
+                self._map.resize(end + _FIRST_CELLS * _CELL)
+                self._free.extend(range(end, len(self._map), _CELL))
+            at = self._cells[key] = self._free.pop()
+            name = key.encode()[: _COPIES_AT - _KEY_AT]
+            self._map[at + _KEY_AT : at + _COPIES_AT] = name.ljust(_COPIES_AT - _KEY_AT, b"\0")
+            _LEASE.pack_into(self._map, at, 0, 0)
+        return at

@@ -1,0 +1,141 @@
+"""What an instance says on the bus and leaves in its record."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from keepbus.contracts import vrrp as contracts
+from keepbus.contracts.vrrp import VrrpState
+from keepbus.runtime.machine import Effect, Log, Publish
+from keepbus_vrrp import ipv4
+from keepbus_vrrp.record import Record
+from keepbus_vrrp.sentences import seconds
+from keepbus_vrrp.timers import NS_PER_US
+
+if TYPE_CHECKING:
+    from keepbus_vrrp.instance import Instance
+
+
+def state(instance: Instance) -> Publish:
+    """The instance's retained state."""
+    config = instance.config
+    return Publish(
+        contracts.Instance(
+            name=config.name,
+            interface=config.interface,
+            family="IPv4",
+            virtual_router_id=config.virtual_router_id,
+            version=config.version,
+            life=instance.life,
+            state=instance.state,
+            transitions=instance.transitions,
+            since_ns=instance.since_ns,
+            cause=instance.cause,
+            base_priority=config.priority,
+            effective_priority=instance.effective_priority,
+            advert_interval_us=instance.interval_us,
+            master_down_interval_us=instance.master_down_interval_us,
+            master_address=ipv4.dotted(instance.master_source),
+            master_priority=instance.master_priority,
+            virtual_addresses=tuple(
+                f"{address.address}/{address.prefix}" for address in instance.all_addresses
+            ),
+            holds_addresses=instance.holds_addresses,
+            lease_us=instance.lease_us if instance.leased else 0,
+            faults=instance.faults,
+            history=instance.history,
+        )
+    )
+
+
+def transition(instance: Instance) -> list[Effect]:
+    """The last transition, as an event and for the log."""
+    last = instance.history[-1]
+    name = instance.config.name
+    return [
+        Publish(contracts.Transitioned(instance=name, life=instance.life, transition=last)),
+        Log(
+            "warning" if last.to_state is VrrpState.FAULT else "info",
+            f"{name}: {last.from_state} -> {last.to_state}: {last.cause}",
+        ),
+    ]
+
+
+def statistics(instance: Instance) -> contracts.Statistics:
+    """The counters of now."""
+    last_ns = instance.last_advert_at_ns
+    return contracts.Statistics(
+        name=instance.config.name,
+        adverts_received=instance.adverts_received,
+        adverts_sent=instance.adverts_sent,
+        became_master=instance.became_master,
+        released_master=instance.released_master,
+        priority_zero_received=instance.priority_zero_received,
+        priority_zero_sent=instance.priority_zero_sent,
+        dropped=dict(instance.dropped),
+        last_advert_ns=last_ns + instance.turn.wall_offset_ns if last_ns else 0,
+        lateness_us_max=instance.lateness_ns_max // NS_PER_US,
+    )
+
+
+def record_of(instance: Instance) -> Record:
+    """What a successor needs."""
+    return Record(
+        key=instance.key,
+        boot_id=instance.turn.boot_id,
+        fingerprint=instance.fingerprint,
+        interface_index=instance.interface_index,
+        life=instance.life,
+        state=instance.state,
+        transitions=instance.transitions,
+        since_ns=instance.since_ns,
+        cause=instance.cause,
+        history=instance.history,
+        statistics=statistics(instance),
+        addresses=instance.all_addresses if instance.state is VrrpState.MASTER else (),
+    )
+
+
+def adopt(instance: Instance, record: Record) -> None:
+    """Count on where the record ends (D18, N1); the state is not taken over here."""
+    instance.life = record.life
+    instance.transitions = record.transitions
+    instance.since_ns = record.since_ns
+    instance.cause = record.cause
+    instance.history = record.history
+    counters = record.statistics
+    instance.adverts_received = counters.adverts_received
+    instance.adverts_sent = counters.adverts_sent
+    instance.became_master = counters.became_master
+    instance.released_master = counters.released_master
+    instance.priority_zero_received = counters.priority_zero_received
+    instance.priority_zero_sent = counters.priority_zero_sent
+    instance.dropped = dict(counters.dropped)
+
+
+def takeover_cause(instance: Instance) -> str:
+    """Why a backup's timer ran out."""
+    if instance.wait_cause:
+        return instance.wait_cause
+    silent_us = (instance.turn.now_ns - max(instance.last_advert_at_ns, 0)) // NS_PER_US
+    interval = f"master down interval {seconds(instance.wait_us)}"
+    if instance.last_advert_at_ns < instance.entered_at_ns:
+        waited_us = (instance.turn.now_ns - instance.entered_at_ns) // NS_PER_US
+        return f"no advert from anybody for {seconds(waited_us)} ({interval})"
+    source = ipv4.dotted(instance.master_source)
+    return f"no advert from {source} for {seconds(silent_us)} ({interval})"
+
+
+def inputs(instance: Instance) -> dict[str, str]:
+    """The values that decided a takeover."""
+    values = {
+        "priority": str(instance.effective_priority),
+        "wait_us": str(instance.wait_us),
+    }
+    if instance.last_advert_at_ns:
+        age_us = (instance.turn.now_ns - instance.last_advert_at_ns) // NS_PER_US
+        values["last_advert_age_us"] = str(age_us)
+    if instance.master_source:
+        values["master_address"] = ipv4.dotted(instance.master_source)
+        values["master_priority"] = str(instance.master_priority)
+    return values

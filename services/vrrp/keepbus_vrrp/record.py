@@ -1,0 +1,78 @@
+"""What an instance leaves for the process that comes after it, and whether that one may go on as master.
+
+A crash is not a failover (reliability R-L5): while the lease runs, nobody else can have taken over, so a
+new process that finds everything as it was is the same router.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, replace
+
+from keepbus.config.model import VirtualAddress, VrrpInstance
+from keepbus.contracts.schema import SchemaError, from_plain, to_plain
+from keepbus.contracts.vrrp import Statistics, Transition, VrrpState
+
+MOST_OCTETS = 16_000
+"""A longer record loses its oldest transitions."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """An instance at its last change."""
+
+    key: str
+    boot_id: str
+    fingerprint: str
+    """Of the instance's configuration."""
+    interface_index: int
+    life: str
+    state: VrrpState
+    transitions: int
+    since_ns: int
+    cause: str
+    history: tuple[Transition, ...]
+    statistics: Statistics
+    addresses: tuple[VirtualAddress, ...]
+    """Installed then, if it was master."""
+
+
+def fingerprint(config: VrrpInstance, *, lease: bool) -> str:
+    """Equal for equal configurations, whatever generation they are in."""
+    text = json.dumps([to_plain(config), lease], ensure_ascii=False)
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def dump(record: Record) -> str:
+    """JSON text."""
+    text = json.dumps(to_plain(record), ensure_ascii=False, separators=(",", ":"))
+    while len(text.encode()) > MOST_OCTETS and record.history:
+        record = replace(record, history=record.history[1:])
+        text = json.dumps(to_plain(record), ensure_ascii=False, separators=(",", ":"))
+    return text
+
+
+def load(text: str) -> Record | None:
+    """None when the text is no record of this version."""
+    try:
+        return from_plain(Record, json.loads(text))
+    except (ValueError, SchemaError):
+        return None
+
+
+def obstacle(
+    record: Record, *, now_ns: int, lease_end_ns: int, boot_id: str, fingerprint: str, interface_index: int
+) -> str:
+    """Why a new process must not go on as master; empty when it may. The caller looks at the addresses."""
+    if record.state is not VrrpState.MASTER:
+        return f"it was {record.state}"
+    if record.boot_id != boot_id:
+        return "the machine was started anew"
+    if now_ns >= lease_end_ns:
+        return f"its lease ran out {(now_ns - lease_end_ns) / 1e9:.3f} s ago"
+    if record.fingerprint != fingerprint:
+        return "its configuration changed"
+    if record.interface_index != interface_index:
+        return "its interface is another one"
+    return ""

@@ -1,0 +1,155 @@
+"""Performs the machine's effects: the one owner of sockets, kernel and memory file."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from keepbus.runtime.loop import Loop, boottime_ns
+from keepbus.runtime.machine import Effect, Event
+from keepbus_vrrp import effects, events
+from keepbus_vrrp.kernel import Kernel
+from keepbus_vrrp.memory import Memory
+from keepbus_vrrp.netlink import Address
+from keepbus_vrrp.sockets import AdvertSocket, AnnounceSocket
+
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_CLOCK_TOLERANCE_NS = 1_000_000
+
+
+class Shell:
+    """Everything that touches the world. An effect never waits; what can fail answers with an event."""
+
+    def __init__(self, run_dir: Path, loop: Loop, complain: Callable[[str], None]) -> None:
+        """complain logs one sentence. Raises OSError when kernel or run directory refuse."""
+        self._loop = loop
+        self._complain = complain
+        self._kernel = Kernel()
+        self._memory = Memory(run_dir / "vrrp" / "memory")
+        self._announcements = AnnounceSocket()
+        self._sockets: dict[int, AdvertSocket] = {}
+        self._failing: set[str] = set()
+        self._wall_offset_ns = 0
+        loop.watch(self._kernel.fileno(), self._kernel.news)
+        self._perform: dict[type, Callable[[Any], Iterable[Event] | None]] = {
+            effects.Advertise: self._advertise,
+            effects.Install: self._install,
+            effects.Remove: self._remove,
+            effects.Announce: self._announce,
+            effects.Remember: self._remember,
+            effects.Forget: self._forget,
+            effects.Listen: self._listen,
+            effects.Unlisten: self._unlisten,
+            effects.ReadKernel: self._read_kernel,
+            effects.Recall: self._recall,
+        }
+
+    def perform(self, effect: Effect, _now_ns: int) -> Iterable[Event] | None:
+        """Carry out one effect."""
+        return self._perform[type(effect)](effect)
+
+    def look_at_wall_clock(self, _now_ns: int) -> list[Event]:
+        """An event when the wall clock was changed."""
+        offset_ns = time.time_ns() - boottime_ns()
+        if abs(offset_ns - self._wall_offset_ns) < _CLOCK_TOLERANCE_NS:
+            return []
+        self._wall_offset_ns = offset_ns
+        return [events.WallClock(offset_ns)]
+
+    def close(self) -> None:
+        """Close everything."""
+        for each in self._sockets.values():
+            each.close()
+        self._announcements.close()
+        self._kernel.close()
+        self._memory.close()
+
+    def _advertise(self, effect: effects.Advertise) -> list[Event] | None:
+        key = effect.instance
+        now_ns = boottime_ns()
+        try:
+            if now_ns > effect.not_after_ns:
+                raise TimeoutError("this process was held up")
+            self._sockets[effect.interface_index].send(effect.datagram, effect.group)
+        except (OSError, KeyError) as failure:
+            if key in self._failing and now_ns <= effect.not_after_ns:
+                return None
+            self._failing.add(key)
+            text = "no socket" if isinstance(failure, KeyError) else failure.strerror or str(failure)
+            return [events.TransmitFailed(key, text)]
+        if effect.lease_end_ns:
+            self._memory.renew(key, now_ns, effect.lease_end_ns)
+        answers: list[Event] = []
+        if key in self._failing:
+            self._failing.discard(key)
+            answers.append(events.TransmitRecovered(key))
+        if effect.addresses:
+            for address, error in self._kernel.install(effect.addresses, effect.valid_s):
+                answers.append(events.InstallFailed(key, address.address, error))
+        if effect.confirm:
+            announce = tuple(address.address for address in effect.addresses)
+            answers.append(events.Installed(key, announce))
+        return answers
+
+    def _install(self, effect: effects.Install) -> list[Event]:
+        answers: list[Event] = [
+            events.InstallFailed(effect.instance, address.address, error)
+            for address, error in self._kernel.install(effect.addresses, effect.valid_s)
+        ]
+        answers.append(events.Installed(effect.instance, effect.announce))
+        return answers
+
+    def _remove(self, effect: effects.Remove) -> None:
+        for address, error in self._kernel.remove(effect.addresses):
+            self._complain(f"{_text(address)} could not be removed: {error}")
+
+    def _announce(self, effect: effects.Announce) -> None:
+        for index, frame in effect.frames:
+            try:
+                self._announcements.send(socket.if_indextoname(index), frame)
+            except OSError as error:
+                self._complain(f"an announcement could not be sent: {error.strerror}")
+                return
+
+    def _remember(self, effect: effects.Remember) -> None:
+        self._memory.write(effect.instance, effect.record, holds_lease=effect.holds_lease)
+
+    def _forget(self, effect: effects.Forget) -> None:
+        self._memory.forget(effect.instance)
+
+    def _listen(self, effect: effects.Listen) -> list[Event] | None:
+        index = effect.interface_index
+        try:
+            opened = self._sockets.get(index)
+            if opened is None:
+                opened = AdvertSocket(index, effect.interface)
+                self._sockets[index] = opened
+                self._loop.watch(opened.fileno(), opened.read)
+            opened.join(set(effect.groups))
+        except OSError as error:
+            self._close(index)
+            return [events.ListenFailed(index, error.strerror or str(error))]
+        return None
+
+    def _unlisten(self, effect: effects.Unlisten) -> None:
+        self._close(effect.interface_index)
+
+    def _close(self, index: int) -> None:
+        opened = self._sockets.pop(index, None)
+        if opened is not None:
+            self._loop.unwatch(opened.fileno())
+            opened.close()
+
+    def _read_kernel(self, _effect: effects.ReadKernel) -> list[Event]:
+        return [self._kernel.read()]
+
+    def _recall(self, _effect: effects.Recall) -> list[Event]:
+        boot_id = _BOOT_ID.read_text(encoding="ascii").strip()
+        return [events.Remembered(boot_id, tuple(self._memory.read()))]
+
+
+def _text(address: Address) -> str:
+    return ".".join(map(str, address.address)) + f"/{address.prefix}"

@@ -1,0 +1,92 @@
+"""How instances begin: as the router that an earlier process was, or anew.
+
+Law of this file: addresses that an earlier run left are removed before an instance starts, unless it goes
+on as their master (E7).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from keepbus.config.model import VirtualAddress
+from keepbus.contracts.vrrp import Resumed, VrrpState
+from keepbus.runtime.machine import Log, Publish
+from keepbus_vrrp import ipv4, publication, record
+from keepbus_vrrp.effects import Forget
+from keepbus_vrrp.instance import Instance
+from keepbus_vrrp.record import Record
+from keepbus_vrrp.timers import NS_PER_US
+from keepbus_vrrp.turn import Turn
+
+
+def begin(instances: Iterable[Instance], memories: Iterable[tuple[str, int, int]], turn: Turn) -> None:
+    """Start instances that are in Initialize. memories as in events.Remembered, empty on a reload."""
+    remembered: dict[str, tuple[Record, int, int]] = {}
+    for text, sent_at_ns, lease_end_ns in memories:
+        found = record.load(text)
+        if found is not None:
+            remembered[found.key] = (found, sent_at_ns, lease_end_ns)
+    for instance in instances:
+        memory = remembered.pop(instance.key, None)
+        if memory is None:
+            _start(instance, "started", ())
+            continue
+        found, sent_at_ns, lease_end_ns = memory
+        publication.adopt(instance, found)
+        why_not = _obstacle(instance, found, lease_end_ns)
+        if not why_not:
+            _resume(instance, sent_at_ns)
+        elif found.state is VrrpState.MASTER:
+            _start(instance, f"started; not resumed as master: {why_not}", found.addresses)
+        else:
+            _start(instance, "started", ())
+    for key, (found, _, _) in remembered.items():
+        _remove(turn, key, found.addresses)
+        turn.effects.append(Forget(key))
+
+
+def _obstacle(instance: Instance, found: Record, lease_end_ns: int) -> str:
+    if instance.faults:
+        return instance.faults[0]
+    why_not = record.obstacle(
+        found,
+        now_ns=instance.turn.now_ns,
+        lease_end_ns=lease_end_ns,
+        boot_id=instance.turn.boot_id,
+        fingerprint=instance.fingerprint,
+        interface_index=instance.interface_index,
+    )
+    if why_not:
+        return why_not
+    for address in instance.installable(instance.all_addresses):
+        link = instance.turn.links.by_index(address.interface_index)
+        if link is None or address.address not in link.addresses:
+            return f"{ipv4.dotted(address.address)} is not there any more"
+    return ""
+
+
+def _resume(instance: Instance, sent_at_ns: int) -> None:
+    silent_us = (instance.turn.now_ns - sent_at_ns) // NS_PER_US
+    instance.resume()
+    name = instance.config.name
+    instance.turn.effects.extend(
+        (
+            Publish(Resumed(instance=name, life=instance.life, state=VrrpState.MASTER, silent_us=silent_us)),
+            Log("warning", f"{name}: goes on as MASTER, {silent_us / 1e6:.3f} s after the last advert"),
+        )
+    )
+
+
+def _start(instance: Instance, cause: str, left_over: tuple[VirtualAddress, ...]) -> None:
+    _remove(instance.turn, instance.key, dict.fromkeys((*instance.all_addresses, *left_over)))
+    instance.start(cause)
+
+
+def _remove(turn: Turn, key: str, addresses: Iterable[VirtualAddress]) -> None:
+    """Take off those of the addresses that are there."""
+    present = []
+    for address in turn.links.resolve(addresses):
+        link = turn.links.by_index(address.interface_index)
+        if link is not None and address.address in link.addresses:
+            present.append(address)
+    turn.remove(key, tuple(present))

@@ -1,0 +1,50 @@
+"""What all virtual routers of the process share within a turn."""
+
+from __future__ import annotations
+
+from keepbus.runtime.machine import Effect
+from keepbus_vrrp.effects import Remove
+from keepbus_vrrp.links import Links
+from keepbus_vrrp.netlink import Address
+from keepbus_vrrp.timers import Timers
+
+
+class Turn:
+    """The moment, the effects collected so far, the timers and interfaces."""
+
+    __slots__ = (
+        "announce_free_at_ns",
+        "boot_id",
+        "effects",
+        "links",
+        "now_ns",
+        "timers",
+        "transitions",
+        "wall_offset_ns",
+    )
+
+    def __init__(self) -> None:
+        self.now_ns = 0
+        """CLOCK_BOOTTIME."""
+        self.wall_offset_ns = 0
+        """Wall clock minus CLOCK_BOOTTIME."""
+        self.effects: list[Effect] = []
+        self.timers = Timers()
+        self.links = Links()
+        self.boot_id = ""
+        """The kernel's."""
+        self.transitions = 0
+        """Of all instances since the start."""
+        self.announce_free_at_ns: dict[int, int] = {}
+        """Per interface index: from when on the next announcement may be sent."""
+
+    def remove(self, key: str, addresses: tuple[Address, ...]) -> None:
+        """Take addresses of the instance `key` off; own doings are not told by the kernel."""
+        if addresses:
+            self.effects.append(Remove(key, addresses))
+            self.links.forget(addresses)
+
+    @property
+    def wall_ns(self) -> int:
+        """Wall clock, for people."""
+        return self.now_ns + self.wall_offset_ns
