@@ -1,0 +1,215 @@
+"""`keepbus status`: what a node is doing, and what is wrong with it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from keepbus.cli.bus import NoNode, collect
+from keepbus.cli.gist import exit_words, mood
+from keepbus.cli.node import Beat, Node, assemble
+from keepbus.cli.rundir import add_run_dir
+from keepbus.cli.terminal import (
+    Paint,
+    clean,
+    clock,
+    colour_wanted,
+    columns,
+    cut,
+    duration,
+    plural,
+    table,
+    wrap,
+)
+from keepbus.contracts import ipvs, vrrp
+from keepbus.contracts.schema import to_plain
+
+ABOUT = "show instances, virtual servers and services, and what is wrong"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of this verb."""
+    add_run_dir(parser)
+    parser.add_argument("--json", action="store_true", help="as one JSON object")
+
+
+def run(options: argparse.Namespace) -> int:
+    """0 when all is well, 1 when something is not, or there is no node."""
+    try:
+        states = collect(options.run_dir)
+    except NoNode as reason:
+        print(f"keepbus: {reason}", file=sys.stderr)
+        return 1
+    node = assemble(states, time.time_ns(), _current_generation(options.run_dir))
+    if options.json:
+        print(json.dumps(as_json(node), ensure_ascii=False, indent=2))
+    else:
+        width = columns()
+        for line in as_text(node, options.run_dir, Paint(colour_wanted(sys.stdout)), width):
+            print(cut(line, width))
+    return 1 if node.problems() else 0
+
+
+def as_json(node: Node) -> dict[str, Any]:
+    """The node as plain data: the bodies of the contracts, and ages in nanoseconds."""
+    return {
+        "node": node.name,
+        "at": node.now_ns,
+        "generation": node.generation,
+        "well": not node.problems(),
+        "problems": node.problems(),
+        "services": {
+            beat.name: {
+                "silent": beat.silent,
+                "age_ns": beat.age_ns if beat.body else None,
+                "heartbeat": to_plain(beat.body) if beat.body else None,
+            }
+            for beat in node.services
+        },
+        "instances": {
+            instance.name: {
+                **to_plain(instance),
+                "statistics": to_plain(node.adverts.get(instance.name)),
+                "notified": to_plain(node.notified.get(instance.name)),
+            }
+            for instance in node.instances
+        },
+        "virtual_servers": {server.name: to_plain(server) for server in node.virtual_servers},
+        "verdicts": {check: to_plain(verdict) for check, verdict in node.verdicts.items()},
+        "table": to_plain(node.table),
+        "journal": to_plain(node.journal),
+    }
+
+
+def as_text(node: Node, run_dir: Path, paint: Paint, width: int | None) -> Iterator[str]:
+    """The lines for a person."""
+    generation = f"generation {node.generation}" if node.generation else "no configuration"
+    where = paint(f"{generation} · {run_dir}", "dim")
+    yield f"{paint(clean(node.name), 'bold')} · {where}"
+    yield from _instances(node, paint, width)
+    yield from _virtual_servers(node, paint, width)
+    yield ""
+    yield paint("services", "bold")
+    yield from table([_service(beat, node, paint) for beat in node.services])
+    yield ""
+    problems = node.problems()
+    if not problems:
+        yield paint("all is well", "green", "bold")
+        return
+    yield paint(plural(len(problems), "problem"), "red", "bold")
+    for problem in problems:
+        for line in wrap(clean(problem), width, first="  ! ", rest="    "):
+            yield paint(line, "red")
+
+
+def _instances(node: Node, paint: Paint, width: int | None) -> Iterator[str]:
+    if not node.instances:
+        return
+    stale = paint("  (as vrrp said last: it is silent)", "red") if node.silent("vrrp") else ""
+    yield ""
+    yield paint("instances", "bold") + stale
+    for instance in node.instances:
+        state = paint(instance.state.value, mood(instance.state.value), "bold")
+        since = duration(node.now_ns - instance.since_ns)
+        yield (
+            f"  {paint(clean(instance.name), 'bold')}  {state} for {since}"
+            f"  priority {_priority(instance)}  {clean(instance.interface)}"
+            f" vrid {instance.virtual_router_id} v{instance.version}"
+        )
+        why = f"since {clock(instance.since_ns, node.now_ns)}: {clean(instance.cause)}"
+        yield from wrap(why, width, first="    ", rest="      ")
+        for fault in instance.faults:
+            yield paint(f"    fault: {clean(fault)}", "red")
+        yield f"    {_addresses(instance, paint)}"
+        yield f"    {_master(instance, node)}"
+        notified = node.notified.get(instance.name)
+        if notified is not None and notified.last_command:
+            how = paint(exit_words(notified.last_exit), "red" if notified.last_exit else "dim")
+            yield f"    {clean(notified.last_command)} {how}"
+
+
+def _priority(instance: vrrp.Instance) -> str:
+    if instance.effective_priority == instance.base_priority:
+        return str(instance.base_priority)
+    return f"{instance.effective_priority} (configured {instance.base_priority})"
+
+
+def _addresses(instance: vrrp.Instance, paint: Paint) -> str:
+    held = paint("held", "green") if instance.holds_addresses else "not held"
+    if instance.state is vrrp.VrrpState.MASTER and not instance.holds_addresses:
+        held = paint("NOT HELD", "red", "bold")
+    lease = f" (lease {duration(instance.lease_us * 1000)})" if instance.lease_us else ""
+    return f"{clean(' '.join(instance.virtual_addresses)) or 'no addresses'}: {held}{lease}"
+
+
+def _master(instance: vrrp.Instance, node: Node) -> str:
+    statistics = node.adverts.get(instance.name)
+    heard = ""
+    if statistics is not None and statistics.last_advert_ns:
+        heard = f", last advert of another {duration(node.now_ns - statistics.last_advert_ns)} ago"
+    if not instance.master_address:
+        return f"master unknown{heard}"
+    who = "this node" if instance.state is vrrp.VrrpState.MASTER else f"priority {instance.master_priority}"
+    return f"master {clean(instance.master_address)} ({who}){heard}"
+
+
+def _virtual_servers(node: Node, paint: Paint, width: int | None) -> Iterator[str]:
+    if not node.virtual_servers:
+        return
+    driver = paint(f"  ({clean(node.table.driver)})", "dim") if node.table else ""
+    stale = paint("  (as ipvs said last: it is silent)", "red") if node.silent("ipvs") else ""
+    yield ""
+    yield paint("virtual servers", "bold") + driver + stale
+    for server in node.virtual_servers:
+        up = paint("up", "green", "bold") if server.quorum_up else paint("DOWN", "red", "bold")
+        persistence = f" persistent {server.persistence_timeout_s} s" if server.persistence_timeout_s else ""
+        yield (
+            f"  {paint(clean(server.address), 'bold')} "
+            f"{clean(f'{server.protocol} {server.scheduler} {server.forwarding}')}{persistence}"
+            f"  {up}  weight {server.weight_up}, quorum {server.quorum}"
+        )
+        if server.error:
+            yield paint(f"    {clean(server.error)}", "red")
+        yield from table((_real_server(real, node, paint) for real in server.real_servers), indent=4)
+        if server.sorry_server:
+            active = paint("answers now", "yellow", "bold") if server.sorry_server_active else "stands by"
+            yield f"    sorry server {clean(server.sorry_server)} {active}"
+
+
+def _real_server(real: ipvs.RealServer, node: Node, paint: Paint) -> list[str]:
+    verdict = paint(real.verdict.value, mood(real.verdict.value), "bold")
+    weight = f"weight {real.weight}"
+    if real.weight != real.configured_weight:
+        weight += f" of {real.configured_weight}"
+    if not real.in_table:
+        weight = "not in table"
+    age = duration(node.now_ns - real.since_ns) if real.since_ns else ""
+    return [clean(real.address), verdict, weight, age, paint(clean(real.reason), "dim")]
+
+
+def _service(beat: Beat, node: Node, paint: Paint) -> list[str]:
+    body = beat.body
+    if body is None:
+        return [beat.name, paint("MISSING", "red", "bold"), "", "", "", "never heard"]
+    status = paint(body.status.value, mood(body.status.value))
+    heard = f"heard {duration(beat.age_ns)} ago"
+    if beat.silent:
+        status, heard = paint("SILENT", "red", "bold"), paint(heard, "red")
+    generation = f"gen {body.generation}" if body.generation else ""
+    up = f"up {duration(node.now_ns - body.started_ns)}"
+    losses = f" [lost {body.lost}, unsent {body.unsent}]" if body.lost or body.unsent else ""
+    detail = paint(clean(body.detail), "dim") + paint(losses, "yellow")
+    return [clean(beat.name), status, f"pid {body.pid}", generation, up, heard, detail]
+
+
+def _current_generation(run_dir: Path) -> int:
+    """The number of the compiled configuration, 0 when there is none to be seen."""
+    try:
+        return int((run_dir / "config" / "current").readlink().name)
+    except (OSError, ValueError):
+        return 0
