@@ -151,7 +151,7 @@ class Machine:
         elif not scripts:
             out.append(Report(Status.IDLE, "the configuration has no notify scripts"))
         else:
-            out.append(Report(Status.READY, f"{scripts} scripts for {len(self._targets)} instances"))
+            out.append(Report(Status.READY, f"runs the scripts of {', '.join(self._targets)}"))
 
     def _heard(self, message: Message, out: list[Effect]) -> None:
         if not message.topic.startswith(INSTANCES):

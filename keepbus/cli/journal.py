@@ -1,0 +1,103 @@
+"""Reading the audit journal, the rotated files too."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from keepbus.contracts.message import Body, body_class
+from keepbus.contracts.schema import SchemaError, from_plain
+
+_TOPIC = re.compile(rb'"topic":"([^"\\]*)"')
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A message in the journal."""
+
+    topic: str
+    id: str
+    cause: str
+    at_ns: int
+    body: Body
+
+
+@dataclass(slots=True)
+class Findings:
+    """What is odd about the journal itself."""
+
+    unreadable: int = 0
+    """Lines that are no message that this version knows: torn ones, or of another version."""
+    lost: int = 0
+    """Messages and lines that are missing by the journal's own account."""
+
+
+def files(run_dir: Path) -> list[Path]:
+    """The journal's files, oldest first. Raises OSError when the directory cannot be read."""
+    folder = run_dir / "audit"
+    numbered = [
+        (int(path.suffix[1:]), path) for path in folder.glob("journal.jsonl.*") if path.suffix[1:].isdecimal()
+    ]
+    older = [path for _, path in sorted(numbered, reverse=True)]
+    current = folder / "journal.jsonl"
+    return [*older, current] if current.exists() else older
+
+
+def entries(paths: list[Path], wanted: Callable[[str], bool], findings: Findings) -> Iterator[Entry]:
+    """Messages on wanted topics, in the order of the files.
+
+    Each comes once, although a restart of audit writes the standing states again. Only lines of wanted
+    topics are parsed. Raises OSError.
+    """
+    seen: set[str] = set()
+    for path in paths:
+        with path.open("rb") as file:
+            for line in file:
+                topic = _TOPIC.search(line)
+                if topic is None:
+                    _account(line, findings)
+                    continue
+                if not wanted(topic.group(1).decode(errors="replace")):
+                    continue
+                entry = _parse(line)
+                if entry is None:
+                    findings.unreadable += 1
+                elif entry.id not in seen:
+                    seen.add(entry.id)
+                    yield entry
+
+
+def _parse(line: bytes) -> Entry | None:
+    record = _load(line)
+    try:
+        cls = body_class(record["topic"])
+        if cls is None or record["body"] is None:
+            return None
+        body: Body = from_plain(cls, record["body"])
+        return Entry(record["topic"], record["id"], record["cause"], record["at"], body)
+    except (KeyError, TypeError, SchemaError):
+        return None
+
+
+def _account(line: bytes, findings: Findings) -> None:
+    record = _load(line)
+    if "gap" in record:
+        lost = record["gap"].get("lost", 1) if isinstance(record["gap"], dict) else 1
+    else:
+        lost = record.get("lost", 0)
+    if isinstance(lost, int):
+        findings.lost += lost
+    if not record and line.strip():
+        findings.unreadable += 1
+
+
+def _load(line: bytes) -> dict[str, Any]:
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return {}
+    return record if isinstance(record, dict) else {}
