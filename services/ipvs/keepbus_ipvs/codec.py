@@ -68,8 +68,6 @@ def encode(command: Command) -> bytes:
     octets = request(verb) + _nest(_SERVICE, _key(service.key))
     if destination is None:
         return octets
-    if verb is Verb.REMOVE_DESTINATION:
-        return octets + _nest(_DESTINATION, _destination_key(destination.key))
     return octets + _nest(_DESTINATION, _destination(destination))
 
 
@@ -180,17 +178,12 @@ def _settings(service: Service) -> bytes:
     )
 
 
-def _destination_key(key: DestinationKey) -> bytes:
-    return (
-        _U16.pack(6, _D_FAMILY, AF_INET6 if ":" in key.address else AF_INET)
-        + _ADDRESS_ATTRIBUTE.pack(20, _D_ADDRESS, _packed(key.address))
-        + _PORT_ATTRIBUTE.pack(6, _D_PORT, key.port.to_bytes(2, "big"))
-    )
-
-
 def _destination(destination: Destination) -> bytes:
+    address, port = destination.key
     return (
-        _destination_key(destination.key)
+        _U16.pack(6, _D_FAMILY, AF_INET6 if ":" in address else AF_INET)
+        + _ADDRESS_ATTRIBUTE.pack(20, _D_ADDRESS, _packed(address))
+        + _PORT_ATTRIBUTE.pack(6, _D_PORT, port.to_bytes(2, "big"))
         + _U32.pack(8, _D_METHOD, destination.forwarding)
         + _S32.pack(8, _D_WEIGHT, destination.weight)
         + _U32.pack(8, _D_UPPER, destination.upper)
