@@ -11,7 +11,7 @@ from keepbus.cli.terminal import Paint, colour_wanted, table
 from keepbus.config.compiler import compile_file
 from keepbus.config.keywords import blocks
 
-ABOUT = "say what is wrong in a configuration file; exit status 0: nothing, 1: warnings only, 2: errors"
+ABOUT = "say what is wrong in a configuration file (exit status: 0 nothing, 1 warnings only, 2 errors)"
 
 _SUPPORT = {
     "yes": "supported",
@@ -53,7 +53,7 @@ def _list_keywords() -> int:
     for row in rows:
         where = "/".join(row.block) or "top level"
         status = _SUPPORT.get(row.status) or f"deprecated, use {row.status.removeprefix('alias ')}"
-        lines.append((where, row.keyword, row.argument, status, row.note))
+        lines.append((where, row.keyword, f"{row.kind} {row.parameters}".rstrip(), status, row.note))
     print("\n".join(table([("BLOCK", "KEYWORD", "ARGUMENT", "STATUS", "NOTE"), *lines], indent=0)))
     supported = sum(row.supported for row in rows)
     obsolete = sum(row.status == "obsolete" for row in rows)

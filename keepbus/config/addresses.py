@@ -86,6 +86,6 @@ def _options(tables: TableReader, line: Statement) -> dict[str, Any]:
             try:
                 given[row.field] = KINDS[row.kind].convert(words[index + 1 : index + 2], row.parameters)
             except Invalid as error:
-                tables.ignore(row, "bad-value", f"`{word}` is ignored: {error}", line, index + 1)
+                tables.ignore(row, "bad-value", f"`{word}`: {error}", line, index + 1)
         index += length
     return given

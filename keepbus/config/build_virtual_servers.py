@@ -61,6 +61,7 @@ class _VirtualServer:
         self._block = block
         self._checks = checks
         self._found: list[tuple[Statement, int, Forwarding | None]] = []
+        self._before_first: dict[str, Statement] = {}
 
     def build(self) -> VirtualServer | None:
         target = _target(self._tables, self._block)
@@ -102,11 +103,13 @@ class _VirtualServer:
     def _on_block(self, _keyword: str, statement: Statement, fields: Fields) -> None:
         # weight and lvs_method count for the real servers that follow them.
         self._found.append((statement, fields.get("weight", 1), fields.get("forwarding")))
+        if len(self._found) == 1:
+            self._before_first = dict(fields.at)
 
     def _check_order(self, fields: Fields) -> None:
         for field in ("weight", "forwarding"):
             late = fields.at.get(field)
-            if late is not None and self._found and self._found[0][0].line < late.line:
+            if late is not None and self._found and self._before_first.get(field) is not late:
                 self._findings.warning(
                     "late-default",
                     f"keepalived applies `{late.keyword}` only to the real servers that follow it",
@@ -177,7 +180,7 @@ class _VirtualServer:
         sorry = fields.get("sorry_server")
         for field in ("sorry_server_inhibit", "sorry_server_forwarding"):
             modifier = fields.at.get(field)
-            if modifier is not None and (sorry is None or modifier.line < fields.at["sorry_server"].line):
+            if modifier is not None and not fields.before("sorry_server", field):
                 self._findings.warning(
                     "late-default",
                     f"keepalived wants `sorry_server` before `{modifier.keyword}`",
@@ -233,6 +236,10 @@ class _VirtualServer:
                     block.at(2),
                 )
             real_port = port
+        if fields.get("lthreshold", 0) > fields.get("uthreshold", 0):
+            self._findings.error(
+                "lthreshold", "`lthreshold` must not be above `uthreshold`", fields.where("lthreshold")
+            )
         below = {**inherited, **fields.given(_INHERITED)}
         uses = [
             use

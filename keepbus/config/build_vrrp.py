@@ -218,7 +218,7 @@ class _Instance:
         fields = self._fields
         if not fields.get("nopreempt"):
             return False
-        if "preempt" in fields.values and fields.at["preempt"].line > fields.at["nopreempt"].line:
+        if fields.before("nopreempt", "preempt"):
             return False
         if state is not InitialState.MASTER and priority != _OWNER:
             return True

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,14 +69,27 @@ def compile_file(path: Path, *, permissive: bool = False) -> Compiled:
     """
     findings = Findings(permissive=permissive)
     reader = Reader(findings)
-    source = reader.read(path, str(path))
     configuration = None
-    if source is not None:
-        configuration = _compile(source, path, reader, findings)
+    with _collector_paused():
+        source = reader.read(path.absolute(), str(path))
+        if source is not None:
+            configuration = _compile(source, path, reader, findings)
     return Compiled(
         configuration=None if findings.has_errors else configuration,
         diagnostics=findings.diagnostics(tuple(reader.names)),
     )
+
+
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    """A million small objects and no cycle among them: the collector would only cost a fifth of the time."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _compile(source: Source, path: Path, reader: Reader, findings: Findings) -> Configuration:

@@ -46,13 +46,12 @@ def resolve(statement: Statement, findings: Findings) -> Iterator[tuple[Path, st
     if len(statement.words) < 2:
         findings.error("missing-argument", f"`{statement.keyword}` needs a file name", statement.at())
         return
-    # The lexer ends words at braces, so the pattern is taken from the tokens up to the end of the line.
-    pattern = statement.words[1]
-    members = expand(pattern)
+    directory = os.path.dirname(statement.source.name)
+    members = expand(statement.words[1])
     for member in members:
-        full = os.path.join(statement.source.directory, member)
         wildcard = _WILDCARD.search(member) is not None
-        names = sorted(glob.glob(full)) if wildcard else [full] if os.path.lexists(full) else []
+        found = sorted(glob.glob(member, root_dir=directory or None)) if wildcard else [member]
+        names = [name for entry in found if os.path.lexists(name := os.path.join(directory, entry))]
         if not names:
             fatal = checks.wildcard if wildcard else checks.name
             if len(members) > 1:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from keepbus.config.diagnostics import At, Findings, Note
@@ -40,10 +40,17 @@ class Fields:
             return self.statement.at()
         return statement.at(1) if len(statement.words) > 1 else statement.at()
 
+    def before(self, first: str, second: str) -> bool:
+        """Both are given, and first comes before second."""
+        order = list(self.at)
+        return first in order and second in order and order.index(first) < order.index(second)
+
     def given(self, fields: Sequence[str]) -> dict[str, Any]:
         """Those of the fields that the block gives, as keyword arguments."""
         return {field: self.values[field] for field in fields if field in self.values}
 
+
+_LONGEST_MISSPELT = 60
 
 OnBlock = Callable[[str, Statement, Fields], None]
 """Called for each supported block in its place: keyword, statement, and the fields before it."""
@@ -123,13 +130,13 @@ class TableReader:
             self._values(statement, row, fields)
             return
         try:
-            value = kind.convert(words[1:], row.parameters)
+            value = _converted(kind, tuple(words[1:]), row.parameters)
         except Invalid as error:
             index = min(error.index + 1, len(words) - 1)
-            text = f"`{row.keyword}` is ignored: {error}"
-            self.ignore(row, "bad-value", text, statement, index)
+            self.ignore(row, "bad-value", f"`{row.keyword}`: {error}", statement, index)
             return
-        self._note_status(statement, row)
+        if row.status != "yes":
+            self._note_status(statement, row)
         known = fields.at.get(row.field)
         if known is not None:
             last = row.kind != "script"
@@ -180,33 +187,38 @@ class TableReader:
 
     def _unknown(self, statement: Statement, path: Path) -> None:
         word = statement.words[0]
+        if not word and statement.children is not None:
+            return  # a brace without a keyword, reported when it was read
         if word.startswith("//"):
             self.surplus(statement, statement.words, 0)
             return
-        if self.findings.full:
-            # Searching similar words in a file of garbage would take minutes.
-            self.findings.warning("unknown-keyword", f"unknown keyword `{word[:40]}`", statement.at())
-            return
-        similar = difflib.get_close_matches(word, self._blocks[path], n=1, cutoff=0.7)
+        # Searching similar words for every line of a file of garbage would take minutes.
+        candidates = () if self.findings.full or len(word) > _LONGEST_MISSPELT else self._blocks[path]
+        similar = difflib.get_close_matches(word, candidates, n=1, cutoff=0.7)
         place = f" in `{path[-1]}`" if path else ""
+        what = "line" if statement.children is None else "block"
         text = f"unknown keyword `{word[:40]}`{place}"
-        if statement.children is not None:
-            text += "; its whole block is ignored"
         if similar:
             row = self._blocks[path][similar[0]]
-            self._report(
-                row.ignored, "unknown-keyword", text, statement.at(), f"did you mean `{row.keyword}`?"
-            )
+            advice = f"did you mean `{row.keyword}`?"
+            self._report(row.ignored, "unknown-keyword", text, statement.at(), advice, what)
             return
         homes = [name[-1] if name else "top level" for name, rows in self._blocks.items() if word in rows]
         advice = f"it belongs to {_list(homes)}" if homes else ""
-        self.findings.warning("unknown-keyword", text, statement.at(), advice=advice)
+        self._report("warning", "unknown-keyword", text, statement.at(), advice, what)
 
-    def _report(self, ignored: str, code: str, text: str, at: At, advice: str) -> None:
+    def _report(self, ignored: str, code: str, text: str, at: At, advice: str, what: str = "line") -> None:
         if ignored == "warning":
+            text += f"; the {what} is ignored"
             self.findings.warning(code, text, at, advice=advice)
         else:
             self.findings.error(code, text, at, advice=advice, lenient=ignored == "error")
+
+
+@lru_cache(maxsize=4096)
+def _converted(kind: Kind, words: tuple[str, ...], parameters: str) -> Any:
+    """The same few values are written thousands of times in a large file."""
+    return kind.convert(words, parameters)
 
 
 @cache

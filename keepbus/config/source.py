@@ -17,6 +17,9 @@ from keepbus.config.lexer import Kind, scan
 MOST_OCTETS = 64 << 20
 """Of one file, and of all files of a configuration together."""
 MOST_FILES = 10_000
+MOST_STATEMENTS = 4_000_000
+"""Lines and braces of one file; ten times what 37,000 real servers with an HTTP check each take."""
+LONGEST_LINE = 65_536
 _EXCERPT_WIDTH = 160
 
 _SECRET = re.compile(r"[$a-z_]*(?:pass(?!ive)|secret)[a-z_]*=?|key", re.ASCII)
@@ -26,13 +29,11 @@ _SECRET = re.compile(r"[$a-z_]*(?:pass(?!ive)|secret)[a-z_]*=?|key", re.ASCII)
 class Source:
     """The lines of one file."""
 
-    __slots__ = ("directory", "lines", "name", "octets")
+    __slots__ = ("lines", "name", "octets")
 
-    def __init__(self, name: str, directory: Path, lines: list[str], octets: int) -> None:
+    def __init__(self, name: str, lines: list[str], octets: int) -> None:
         self.name = name
-        """As findings show it."""
-        self.directory = directory
-        """Where relative includes begin."""
+        """The path as it was given; relative includes begin at its directory."""
         self.lines = lines
         self.octets = octets
 
@@ -119,6 +120,11 @@ class Reader:
             line = data.count(b"\n", 0, data.index(b"\0")) + 1
             self._findings.error("not-text", f"{name} is not a text file: line {line} holds a NUL octet", at)
             return None
+        if sum(map(data.count, (b"\n", b"{", b"}"))) > MOST_STATEMENTS:
+            self._findings.error(
+                "too-large", f"{name} has more than {MOST_STATEMENTS:,} lines and braces", at
+            )
+            return None
         try:
             text = data.decode("utf-8")
         except UnicodeDecodeError as error:
@@ -134,7 +140,16 @@ class Reader:
             text = data.decode("utf-8", errors="replace")
         text = text.removeprefix("\ufeff")
         lines = text.split("\n")
-        return Source(name, path.parent, lines, len(data))
+        longest = max(range(len(lines)), key=lambda index: len(lines[index]))
+        if len(lines[longest]) > LONGEST_LINE:
+            self._findings.error(
+                "too-large",
+                f"line {longest + 1} of {name} has {len(lines[longest]):,} characters",
+                at,
+                advice="keepalived takes 1023",
+            )
+            return None
+        return Source(name, lines, len(data))
 
     def _octets_of(self, path: Path, name: str, at: WholeFile) -> bytes | None:
         try:

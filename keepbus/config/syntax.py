@@ -88,6 +88,8 @@ class WordsAt:
         """The place."""
         statement = self.statement
         tokens = scan(statement.source.lines[statement.line - 1]).tokens
+        if not tokens:
+            return statement.source.place(statement.line, 0, 0)
         first = statement.first + self.index
         begin = tokens[min(first, len(tokens) - 1)]
         finish = tokens[min(first + self.count, len(tokens)) - 1]
@@ -115,7 +117,7 @@ class Parser:
         """Closing braces that close nothing."""
 
     def parse(self, source: Source, path: Path) -> None:
-        """Parse a file into `top`."""
+        """Parse a file, and what it includes, into `top`."""
         self._main = source
         self._file(source, path)
 
@@ -177,7 +179,7 @@ class Parser:
             at = At(source, number, use.start(), use.end())
             self._findings.error("not-supported", "built-in definitions are not supported yet", at)
         tokens, flaws = scan(line)
-        for flaw in flaws:
+        for flaw in {flaw.code: flaw for flaw in reversed(flaws)}.values():
             self._flaw(flaw, line, source, number)
         if len(line) > _LONGEST_LINE and tokens:
             self._findings.warning(

@@ -33,31 +33,16 @@ class Row(NamedTuple):
 
     block: Path
     keyword: str
-    argument: str
+    kind: str
+    """First word of the argument column."""
+    parameters: str
+    """The rest of it."""
     field: str
     status: str
     ignored: str
     note: str
-
-    @property
-    def kind(self) -> str:
-        """First word of the argument column."""
-        return self.argument.partition(" ")[0]
-
-    @property
-    def parameters(self) -> str:
-        """What follows the kind."""
-        return self.argument.partition(" ")[2]
-
-    @property
-    def supported(self) -> bool:
-        """True when its value is used."""
-        return self.status in ("yes", "partial") or self.status.startswith("alias ")
-
-    @property
-    def opens_block(self) -> bool:
-        """True when braces follow."""
-        return self.kind in ("block", "values")
+    supported: bool
+    """True when its value is used."""
 
 
 @cache
@@ -94,8 +79,10 @@ def _rows(name: str) -> list[Row]:
         keyword, argument, field, status, ignored, note = (
             "" if column == "-" else column for column in columns
         )
+        kind, _, parameters = argument.partition(" ")
+        supported = status in ("yes", "partial") or status.startswith("alias ")
         for path in _paths(block):
-            rows.append(Row(path, keyword, argument, field, status, ignored, note))
+            rows.append(Row(path, keyword, kind, parameters, field, status, ignored, note, supported))
     return rows
 
 
