@@ -7,7 +7,7 @@ import ipaddress
 from collections.abc import Iterable
 from typing import Any
 
-from keepbus.config.keywords import grammar
+from keepbus.config.keywords import Row, grammar
 from keepbus.config.model import VirtualAddress
 from keepbus.config.reader import TableReader
 from keepbus.config.syntax import Statement
@@ -67,17 +67,8 @@ def _options(tables: TableReader, line: Statement) -> dict[str, Any]:
             break
         row = rows.get(word)
         if row is None:
-            similar = difflib.get_close_matches(word, rows, n=1, cutoff=0.7)
-            advice = f"did you mean `{similar[0]}`?" if similar else ""
-            tables.findings.warning(
-                "unknown-keyword",
-                f"unknown word `{word[:40]}` after an address",
-                line.at(index),
-                advice=advice,
-            )
-            index += 1
+            index += _unknown(tables, line, index)
             continue
-        length = 1 if row.kind == "flag" else 2
         if not row.supported:
             tables.ignore(row, "not-supported", f"`{word}` is not supported yet", line, index, row.note)
         elif index + 1 >= len(words):
@@ -87,5 +78,24 @@ def _options(tables: TableReader, line: Statement) -> dict[str, Any]:
                 given[row.field] = KINDS[row.kind].convert(words[index + 1 : index + 2], row.parameters)
             except Invalid as error:
                 tables.ignore(row, "bad-value", f"`{word}`: {error}", line, index + 1)
-        index += length
+        index += _length(row)
     return given
+
+
+def _unknown(tables: TableReader, line: Statement, index: int) -> int:
+    """Report a word that is none of the grammar's; how many words to pass over."""
+    rows = grammar("address")
+    word = line.words[index]
+    text = f"unknown word `{word[:40]}` after an address"
+    similar = difflib.get_close_matches(word, rows, n=1, cutoff=0.7)
+    if not similar:
+        tables.findings.warning("unknown-keyword", text, line.at(index))
+        return 1
+    row = rows[similar[0]]
+    tables.ignore(row, "unknown-keyword", text, line, index, f"did you mean `{row.keyword}`?")
+    return _length(row)
+
+
+def _length(row: Row) -> int:
+    """Words that it takes, its own included."""
+    return 1 if row.kind == "flag" else 2

@@ -91,7 +91,7 @@ class Checks:
         return given
 
     def _url(self, fields: Fields, virtualhost: str) -> Url:
-        if "path" not in fields.values and "path" not in fields.at:
+        if fields.lacks("path"):
             self._tables.findings.error(
                 "missing-path", "`url` has no `path`; `/` is taken", fields.statement.at(), lenient=True
             )

@@ -81,7 +81,7 @@ class _VirtualServer:
             )
             return None
         quorum, hysteresis = self._quorum(fields, real_servers)
-        if "scheduler" not in fields.at:
+        if fields.lacks("scheduler"):
             self._findings.warning(
                 "missing-scheduler",
                 "this virtual server has no `lb_algo`; wlc is taken",
@@ -119,7 +119,7 @@ class _VirtualServer:
 
     def _forwarding(self, fields: Fields) -> Forwarding:
         forwarding = fields.get("forwarding")
-        if forwarding is None and "forwarding" not in fields.at:
+        if fields.lacks("forwarding"):
             self._findings.warning(
                 "missing-forwarding",
                 "this virtual server has no `lb_kind`; NAT is taken",
@@ -129,7 +129,7 @@ class _VirtualServer:
 
     def _protocol(self, fields: Fields) -> Protocol:
         protocol = fields.get("protocol")
-        if protocol is None:
+        if fields.lacks("protocol"):
             self._findings.error(
                 "missing-protocol",
                 "this virtual server has no `protocol`; keepalived takes UDP",

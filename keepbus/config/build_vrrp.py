@@ -102,17 +102,14 @@ class _Instance:
         fields = self._fields
         name = self._block.words[1]
         interface = self._interface()
-        virtual_router_id = fields.get("virtual_router_id")
-        if virtual_router_id is None:
-            if "virtual_router_id" not in fields.at:
-                self._findings.error(
-                    "missing-virtual-router-id",
-                    f"`vrrp_instance {name}` has no `virtual_router_id`; the instance is not used",
-                    self._block.at(0, 2),
-                    advice="add `virtual_router_id N`, the same number from 1 to 255 on every node",
-                    lenient=True,
-                )
-            return None
+        if fields.lacks("virtual_router_id"):
+            self._findings.error(
+                "missing-virtual-router-id",
+                f"`vrrp_instance {name}` has no `virtual_router_id`; the instance is not used",
+                self._block.at(0, 2),
+                advice="add `virtual_router_id N`, the same number from 1 to 255 on every node",
+                lenient=True,
+            )
         version = fields.get("version", self._defaults.get("version", 2))
         priority, state = self._priority_and_state()
         addresses = self._addresses("virtual_addresses", interface)
@@ -126,7 +123,7 @@ class _Instance:
         instance = VrrpInstance(
             name=name,
             interface=interface,
-            virtual_router_id=virtual_router_id,
+            virtual_router_id=fields.get("virtual_router_id", 0),
             version=version,
             state=state,
             priority=priority,
@@ -140,6 +137,8 @@ class _Instance:
             **plain,
         )
         scripts = fields.given(_SCRIPTS)
+        if "virtual_router_id" not in fields.values:
+            return None
         notify = NotifyTarget(name=name, **scripts) if scripts else None
         return Draft(instance, notify, fields, [*addresses, *excluded])
 
@@ -157,7 +156,7 @@ class _Instance:
     def _interface(self) -> str:
         interface = self._fields.get("interface", self._defaults.get("default_interface"))
         if interface is None:
-            if "interface" not in self._fields.at:
+            if self._fields.lacks("interface"):
                 self._findings.error(
                     "missing-interface",
                     f"`vrrp_instance {self._block.words[1]}` has no `interface`; keepalived would take eth0",
@@ -174,13 +173,14 @@ class _Instance:
         priority = fields.get("priority")
         if priority is None:
             priority = _OWNER if wish == InitialState.MASTER else 100
-            self._findings.warning(
-                "missing-priority",
-                f"`vrrp_instance {self._block.words[1]}` has no `priority`; it gets {priority}"
-                + (", the address owner's, because of `state MASTER`" if priority == _OWNER else ""),
-                self._block.at(0, 2),
-                advice="write the priority, so that the nodes' order is plain to see",
-            )
+            if fields.lacks("priority"):
+                self._findings.warning(
+                    "missing-priority",
+                    f"`vrrp_instance {self._block.words[1]}` has no `priority`; it gets {priority}"
+                    + (", the address owner's, because of `state MASTER`" if priority == _OWNER else ""),
+                    self._block.at(0, 2),
+                    advice="write the priority, so that the nodes' order is plain to see",
+                )
         if wish is None:
             return priority, InitialState.MASTER if priority == _OWNER else InitialState.BACKUP
         return priority, InitialState(wish)
@@ -276,7 +276,7 @@ class _Instance:
             return None
         missing = [word for word in ("auth_type", "auth_pass") if word not in fields.values]
         if missing:
-            if missing[0] not in fields.at:
+            if fields.lacks(missing[0]):
                 self._findings.error(
                     "missing-password",
                     f"`authentication` has no `{missing[0]}`; it is not used",

@@ -21,13 +21,15 @@ from keepbus.config.values import KINDS, Invalid, Kind
 class Fields:
     """What a block says, by field."""
 
-    __slots__ = ("at", "statement", "values")
+    __slots__ = ("at", "refused", "statement", "values")
 
     def __init__(self, statement: Statement) -> None:
         self.statement = statement
         """The block's own."""
         self.values: dict[str, Any] = {}
         self.at: dict[str, Statement] = {}
+        self.refused: set[str] = set()
+        """Fields whose lines could not be used, as a finding says."""
 
     def get(self, field: str, default: Any = None) -> Any:
         """The value, or default when the block doesn't say."""
@@ -37,8 +39,12 @@ class Fields:
         """The value's first word, or the block's keyword when the block doesn't say."""
         statement = self.at.get(field)
         if statement is None:
-            return self.statement.at()
+            return self.statement.at(0, len(self.statement.words))
         return statement.at(1) if len(statement.words) > 1 else statement.at()
+
+    def lacks(self, field: str) -> bool:
+        """True when the block says nothing of the field, not even something wrong."""
+        return field not in self.values and field not in self.refused
 
     def before(self, first: str, second: str) -> bool:
         """Both are given, and first comes before second."""
@@ -51,6 +57,7 @@ class Fields:
 
 
 _LONGEST_MISSPELT = 60
+_GRAMMARS = tuple((f"({name})",) for name in ("language", "address", "route", "rule", "track"))
 
 OnBlock = Callable[[str, Statement, Fields], None]
 """Called for each supported block in its place: keyword, statement, and the fields before it."""
@@ -104,6 +111,10 @@ class TableReader:
             self.findings.warning("surplus-words", f"`{words[0]}` does not use what follows", at)
 
     def _value(self, statement: Statement, row: Row, fields: Fields) -> None:
+        if not self._read_value(statement, row, fields):
+            fields.refused.add(row.field)
+
+    def _read_value(self, statement: Statement, row: Row, fields: Fields) -> bool:
         kind, least, most = _arity(row)
         words = statement.words
         count = len(words) - 1
@@ -125,16 +136,15 @@ class TableReader:
             words = words[:most]
         if len(words) - 1 < least:
             self.ignore(row, "missing-argument", f"`{row.keyword}` needs {_expected(row)}", statement)
-            return
+            return False
         if row.kind == "values":
-            self._values(statement, row, fields)
-            return
+            return self._values(statement, row, fields)
         try:
             value = _converted(kind, tuple(words[1:]), row.parameters)
         except Invalid as error:
             index = min(error.index + 1, len(words) - 1)
             self.ignore(row, "bad-value", f"`{row.keyword}`: {error}", statement, index)
-            return
+            return False
         if row.status != "yes":
             self._note_status(statement, row)
         known = fields.at.get(row.field)
@@ -147,15 +157,16 @@ class TableReader:
                 note=Note(text="the other one is here", place=known.at().place()),
             )
             if not last:
-                return
+                return True
         fields.values[row.field] = value
         fields.at[row.field] = statement
+        return True
 
-    def _values(self, statement: Statement, row: Row, fields: Fields) -> None:
+    def _values(self, statement: Statement, row: Row, fields: Fields) -> bool:
         """A block of values: its lines as statements."""
         if statement.children is None:
             self.ignore(row, "missing-argument", f"`{row.keyword}` needs a block in braces", statement)
-            return
+            return False
         self._note_status(statement, row)
         lines = fields.values.setdefault(row.field, [])
         fields.at.setdefault(row.field, statement)
@@ -166,6 +177,7 @@ class TableReader:
                 self.surplus(line, line.words, 0)
             else:
                 lines.append(line)
+        return True
 
     def _note_status(self, statement: Statement, row: Row) -> None:
         if row.status == "partial":
@@ -203,7 +215,11 @@ class TableReader:
             advice = f"did you mean `{row.keyword}`?"
             self._report(row.ignored, "unknown-keyword", text, statement.at(), advice, what)
             return
-        homes = [name[-1] if name else "top level" for name, rows in self._blocks.items() if word in rows]
+        homes = [
+            name[-1] if name else "top level"
+            for name, rows in self._blocks.items()
+            if word in rows and name[:1] not in _GRAMMARS
+        ]
         advice = f"it belongs to {_list(homes)}" if homes else ""
         self._report("warning", "unknown-keyword", text, statement.at(), advice, what)
 

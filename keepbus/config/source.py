@@ -6,13 +6,14 @@ and a FIFO or a device never blocks.
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
 import stat
 from pathlib import Path
 
 from keepbus.config.diagnostics import Findings, Place
-from keepbus.config.lexer import Kind, scan
+from keepbus.config.lexer import COMMENT_IN_WORD, Kind, Token, scan
 
 MOST_OCTETS = 64 << 20
 """Of one file, and of all files of a configuration together."""
@@ -22,8 +23,8 @@ MOST_STATEMENTS = 4_000_000
 LONGEST_LINE = 65_536
 _EXCERPT_WIDTH = 160
 
-_SECRET = re.compile(r"[$a-z_]*(?:pass(?!ive)|secret)[a-z_]*=?|key", re.ASCII)
-"""Keywords whose arguments are never shown, misspelt ones included."""
+_SECRET = re.compile(r"[a-z_]*(?:pass(?!ive)|secret)[a-z_]*|key", re.ASCII)
+"""Keywords whose arguments are never shown."""
 
 
 class Source:
@@ -82,16 +83,33 @@ class WholeFile:
 
 def masked(text: str) -> str:
     """The line with the arguments of every secret keyword replaced by asterisks of the same length."""
-    tokens = scan(text).tokens
+    hidden: list[tuple[int, int]] = []
+    tokens, flaws = scan(text)
     secret = False
+    previous: Token | None = None
     for token in tokens:
+        begins = previous is None or previous.kind is not Kind.WORD
         if token.kind is not Kind.WORD:
-            secret = False
+            # A brace within a password ends the word for the lexer, not for its owner.
+            secret = secret and previous is not None and previous.end == token.start
         elif secret and not token.text.startswith("//"):
-            text = text[: token.start] + "*" * (token.end - token.start) + text[token.end :]
-        elif _SECRET.fullmatch(token.text):
-            secret = True
+            hidden.append((token.start, token.end))
+        else:
+            secret = _is_secret(token.text, begins)
+        previous = token
+    for flaw in flaws:
+        if flaw.code == COMMENT_IN_WORD and hidden and hidden[-1][1] == flaw.start:
+            hidden.append((flaw.start, len(text)))
+    for start, end in hidden:
+        text = text[:start] + "*" * (end - start) + text[end:]
     return text
+
+
+def _is_secret(word: str, first: bool) -> bool:
+    if _SECRET.fullmatch(word):
+        return True
+    # A misspelt auth_pass has a password behind it all the same.
+    return first and bool(difflib.get_close_matches(word, ("auth_pass",), cutoff=0.7))
 
 
 class Reader:
