@@ -183,10 +183,12 @@ class Speaker:
         return self._send(topic_of(body, self._source), encode_body(body), cause)
 
     def withdraw(self, topic: str, cause: str = "") -> str:
-        """Say that the object of a state topic is no more; the id of the message."""
+        """Say that the object of a state topic is no more; the id of the message.
+
+        nth goes on counting: began it anew, readers would take a new object of that name for old copies.
+        """
         identity = self._send(topic, WITHDRAWN, cause)
         self._states.pop(topic, None)
-        self._nth.pop(topic, None)
         return identity
 
     def states(self) -> frozenset[str]:
