@@ -101,25 +101,36 @@ class Course:
 
     def _settle_url(self, passed: bool) -> int:
         check = self.check
-        if not passed:
-            if self.verdict is not Verdict.DOWN and self.retries_used < check.retry:
-                self.retries_used += 1
-                return check.delay_before_retry_us
-            self.verdict = Verdict.DOWN
-            self.failed_url = True
-            return max(check.delay_before_retry_us, check.delay_loop_us)
-        self.retries_used = 0
+        if passed:
+            return self._next_url()
         if self.failed_url:
-            # What failed is back; now every page has to show it, from the first.
+            return max(check.delay_before_retry_us, check.delay_loop_us)
+        if self.verdict is Verdict.DOWN:
+            # On the way back up: this page is asked for until it is as wanted, but never without a pause.
+            return check.delay_before_retry_us or check.delay_loop_us
+        if self.retries_used < check.retry:
+            self.retries_used += 1
+            return check.delay_before_retry_us
+        self.verdict = Verdict.DOWN
+        self.failed_url = True
+        return max(check.delay_before_retry_us, check.delay_loop_us)
+
+    def _next_url(self) -> int:
+        check = self.check
+        if self.verdict is not Verdict.UNKNOWN:
+            # Until the first verdict they stay as they are: at a first start any page's failure is enough.
+            self.retries_used = 0
+        if self.failed_url:
+            # What failed is back; now every page has to be as wanted, from the first.
             self.failed_url = False
             self.url = 0
         else:
             self.url += 1
-        if self.url >= len(check.urls):
+        if self.url == len(check.urls):
             self.url = 0
+            self.retries_used = 0
             self.verdict = Verdict.UP
-            return check.delay_loop_us
-        if check.fast_recovery and self.verdict is not Verdict.UP:
+        elif check.fast_recovery and self.verdict is not Verdict.UP:
             return 0
         return check.delay_loop_us
 
@@ -134,6 +145,8 @@ class Course:
         self.adopted = True
         if told.verdict is not Verdict.UNKNOWN:
             self.retries_used = 0
+        # Which page it was is not told: the first stands for it.
+        self.failed_url = told.verdict is Verdict.DOWN
 
     def evidence(self) -> Evidence | None:
         """What the last probe did; None before the first."""

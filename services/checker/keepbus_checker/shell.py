@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import resource
 import socket
 import time
@@ -22,9 +23,6 @@ from keepbus_checker.tls import TlsProbe
 _RESERVED_DESCRIPTORS = 128
 """For the bus, the log and the loop: ZeroMQ must never find none left."""
 _MOST_OPEN = 8192
-
-_IN_PROGRESS = 115
-"""EINPROGRESS of Linux."""
 
 
 class Probe(Protocol):
@@ -77,7 +75,7 @@ class Shell:
             return (ProbeEnded(number, Outcome.LOCAL, words_of(error), 0, self._wall_ns()),)
         probe = self._probe(number, check, url, sock, target)
         self._open[number] = (probe, started_ns)
-        if error and error != _IN_PROGRESS:
+        if error and error != errno.EINPROGRESS:
             return self.end(number, outcome_of(error), words_of(error))
         self._loop.watch(sock.fileno(), probe.ready, WRITABLE)
         return None

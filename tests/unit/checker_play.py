@@ -1,0 +1,177 @@
+"""A playbook for checker's machine: virtual time, scripted targets, what happened and when."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from keepbus_checker.effects import AbortProbe, StartProbe
+from keepbus_checker.events import Outcome, ProbeEnded
+from keepbus_checker.machine import Machine
+
+from keepbus.config.model import Check, CheckerSection, CheckKind, StatusRange, Url
+from keepbus.contracts.checker import CheckVerdict, ProbeFailed
+from keepbus.contracts.message import Header, Message
+from keepbus.runtime.machine import BusMessage, Configured, Publish, Report, Withdraw
+
+S = 1_000_000_000
+US = 1_000_000
+WALL_NS = 1_700_000_000 * S
+
+Target = Callable[[StartProbe, int], Outcome | None]
+"""Gets a probe and how many there were of its check; its outcome, None for one that never ends."""
+
+
+def up(_probe: StartProbe, _count: int) -> Outcome | None:
+    """A target that always passes."""
+    return Outcome.PASSED
+
+
+def down(_probe: StartProbe, _count: int) -> Outcome | None:
+    """A target that always fails."""
+    return Outcome.FAILED
+
+
+def failing(*numbers: int) -> Target:
+    """A target that fails the probes of these numbers, counted from 1."""
+    return lambda _probe, count: Outcome.FAILED if count in numbers else Outcome.PASSED
+
+
+def tcp(name: str = "one", **settings: Any) -> Check:
+    """A TCP_CHECK each 2 s without warm-up."""
+    return _check(CheckKind.TCP_CHECK, name, settings)
+
+
+def http(*paths: str, name: str = "one", **settings: Any) -> Check:
+    """An HTTP_GET each 2 s without warm-up."""
+    urls = tuple(Url(path=path, status_codes=(StatusRange(low=200, high=200),)) for path in paths)
+    return _check(CheckKind.HTTP_GET, name, {"urls": urls, **settings})
+
+
+def _check(kind: CheckKind, name: str, settings: dict[str, Any]) -> Check:
+    defaults = {
+        "id": name,
+        "kind": kind,
+        "address": "192.0.2.1",
+        "port": 80,
+        "connect_timeout_us": 2 * US,
+        "delay_loop_us": 2 * US,
+        "delay_before_retry_us": 1 * US,
+        "warmup_us": 0,
+    }
+    return Check(**(defaults | settings))
+
+
+class Play:
+    """Runs a machine through virtual time. Times are in seconds since its start."""
+
+    def __init__(self, target: Target = up, *, most_open: int = 1000, seed: int = 1) -> None:
+        self.machine = Machine(seed=seed, most_open=most_open)
+        self.target = target
+        self.now_ns = 1_000 * S
+        self._start_ns = self.now_ns
+        self.probes: list[tuple[float, str, int]] = []
+        """Moment, check, URL of each probe started."""
+        self.aborted: list[tuple[float, int]] = []
+        self.published: list[tuple[float, Any]] = []
+        self.withdrawn: list[str] = []
+        self.reports: list[Report] = []
+        self.others: list[Any] = []
+        self.open: dict[int, StartProbe] = {}
+        self._counts: dict[str, int] = {}
+
+    @property
+    def seconds(self) -> float:
+        return round((self.now_ns - self._start_ns) / S, 3)
+
+    @property
+    def wall_ns(self) -> int:
+        return WALL_NS + self.now_ns - self._start_ns
+
+    def configure(self, *checks: Check) -> Play:
+        self.feed(Configured(1, CheckerSection(checks=checks), self.wall_ns))
+        return self
+
+    def hear(self, *bodies: CheckVerdict) -> Play:
+        """The bus tells states of an earlier process."""
+        for body in bodies:
+            header = Header(1, "node", "checker", "earlier", 1, 1, 1, 1, "")
+            self.feed(BusMessage(Message(f"state/checker/verdict/{body.check}", header, body), self.wall_ns))
+        return self
+
+    def feed(self, *events: Any) -> Play:
+        """One turn with these events, and those that the scripted targets answer with."""
+        waiting: Sequence[Any] = events
+        while True:
+            answers: list[Any] = []
+            for effect in self.machine.turn(self.now_ns, waiting):
+                self._perform(effect, answers)
+            if not answers:
+                return self
+            waiting = answers
+
+    def until(self, seconds: float) -> Play:
+        """Go on to this moment."""
+        end_ns = self._start_ns + round(seconds * S)
+        for _ in range(100_000):
+            wake_at_ns = self.machine.wake_at_ns()
+            if wake_at_ns is None or wake_at_ns > end_ns:
+                self.now_ns = end_ns
+                return self
+            self.now_ns = max(self.now_ns, wake_at_ns)
+            self.feed()
+        raise AssertionError("the machine wakes without end")
+
+    def end(self, probe: int, outcome: Outcome, received: str = "") -> Play:
+        """A probe that the target left open ends now."""
+        self.open.pop(probe)
+        return self.feed(ProbeEnded(probe, outcome, received, 5, self.wall_ns))
+
+    def bodies(self, kind: type, name: str = "one") -> list[Any]:
+        return [
+            body
+            for _, body in self.published
+            if isinstance(body, kind) and getattr(body, "check", name) == name
+        ]
+
+    def verdicts(self, name: str = "one") -> list[tuple[float, str]]:
+        """Moment and verdict of each verdict told that differs from the one before."""
+        changes: list[tuple[float, str]] = []
+        for at, body in self.published:
+            if isinstance(body, CheckVerdict) and body.check == name:
+                changes.append((at, body.verdict.value))
+        return [one for index, one in enumerate(changes) if not index or changes[index - 1][1] != one[1]]
+
+    def measured(self, name: str = "one") -> list[tuple[float, str]]:
+        """The same without what was told as unknown."""
+        return [(at, verdict) for at, verdict in self.verdicts(name) if verdict != "unknown"]
+
+    def failures(self, name: str = "one") -> list[tuple[float, int, int]]:
+        """Moment, attempt and attempts of each failure told."""
+        return [
+            (at, body.attempt, body.attempts)
+            for at, body in self.published
+            if isinstance(body, ProbeFailed) and body.check == name
+        ]
+
+    def _perform(self, effect: Any, answers: list[Any]) -> None:
+        if isinstance(effect, StartProbe):
+            name = effect.check.id
+            self.probes.append((self.seconds, name, effect.url))
+            self._counts[name] = self._counts.get(name, 0) + 1
+            outcome = self.target(effect, self._counts[name])
+            if outcome is None:
+                self.open[effect.probe] = effect
+            else:
+                answers.append(ProbeEnded(effect.probe, outcome, outcome.value, 5, self.wall_ns))
+        elif isinstance(effect, AbortProbe):
+            self.aborted.append((self.seconds, effect.probe))
+            del self.open[effect.probe]
+        elif isinstance(effect, Publish):
+            self.published.append((self.seconds, effect.body))
+        elif isinstance(effect, Withdraw):
+            self.withdrawn.append(effect.topic)
+        elif isinstance(effect, Report):
+            self.reports.append(effect)
+        else:
+            self.others.append(effect)
