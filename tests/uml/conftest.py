@@ -70,7 +70,11 @@ def _boot(kernel: str, results: Path, init: Path) -> str:
     ]  # fmt: skip
     with (results / "console").open("wb") as console:
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=console, stderr=subprocess.STDOUT, start_new_session=True
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=console,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
         )
         try:
             process.wait(TIME_LIMIT_S)

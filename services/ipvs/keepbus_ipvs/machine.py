@@ -364,5 +364,6 @@ class Machine:
                 Status.DEGRADED,
                 f"{len(failing)} virtual servers are not as configured: {self._name(key)}: {error}",
             )
-        detail = f"keeps {len(self._pools)} virtual servers with the {self._driver} driver"
+        noun = "virtual server" if len(self._pools) == 1 else "virtual servers"
+        detail = f"keeps {len(self._pools)} {noun} with the {self._driver} driver"
         return Report(Status.READY, f"{detail}: {self._driver_detail}" if self._driver_detail else detail)
