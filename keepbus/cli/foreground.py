@@ -21,7 +21,7 @@ from pathlib import Path
 import zmq
 
 from keepbus.bus.client import Listener
-from keepbus.runtime import rundir
+from keepbus.runtime import deployment, rundir
 from keepbus.runtime.supervisord import wake
 
 STOP_LIMIT_S = 4.5
@@ -86,10 +86,18 @@ class Foreground:
     """One run of a node, from the start of supervisord to its end."""
 
     def __init__(
-        self, run_dir: Path, configuration: Path, *, lock: int, strict: bool, is_up: Callable[[], str]
+        self,
+        run_dir: Path,
+        configuration: Path,
+        *,
+        lock: int,
+        strict: bool,
+        urgent: bool,
+        is_up: Callable[[], str],
     ) -> None:
         """configuration is supervisord's; lock the descriptor that holds the run directory; strict tells
-        the services to refuse surplus privileges; is_up makes the sentence that says the node is up."""
+        the services to refuse surplus privileges; urgent puts supervisord into the real-time class, but not
+        what it starts; is_up makes the sentence that says the node is up."""
         self._run_dir = run_dir
         self._socket = rundir.supervisor_socket(run_dir)
         self._relay = Relay()
@@ -110,7 +118,7 @@ class Foreground:
             env=environment,
             pass_fds=(lock,),
             process_group=0,
-            preexec_fn=lambda: prctl(_PR_SET_PDEATHSIG, signal.SIGTERM),
+            preexec_fn=lambda: _become_supervisord(urgent),
         )
         self._pidfd = os.pidfd_open(self._supervisord.pid)
         self._alive = True
@@ -283,6 +291,15 @@ def descendants(ancestor: int) -> list[int]:
         found += below
         waiting += below
     return found
+
+
+def _become_supervisord(urgent: bool) -> None:
+    """In the child, before supervisord: end with the parent, and be on time."""
+    prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if urgent:
+        os.sched_setscheduler(
+            0, os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(deployment.REALTIME_PRIORITY)
+        )
 
 
 def _command(pid: int) -> str:

@@ -42,6 +42,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FOLDER",
         help="program files that take the place of keepbus's own [%(default)s]",
     )
+    parser.add_argument(
+        "--no-realtime", action="store_true", help="run vrrp and its supervision with ordinary priority"
+    )
     parser.add_argument("--log-json", action="store_true", help="log JSON lines")
     parser.add_argument("--log-level", default="info", choices=["debug", "info", "warning", "error"])
 
@@ -64,7 +67,8 @@ def run(options: argparse.Namespace) -> int:
         remember_permissive(run_dir, options.permissive)
         number = generation.write(run_dir, configuration, options.file.absolute())
         confined = deployment.can_confine(_HELD_BY_SERVICES)
-        supervisord = deployment.render(_deployment(options, run_dir, confined))
+        urgent = not options.no_realtime and deployment.can_be_urgent()
+        supervisord = deployment.render(_deployment(options, run_dir, confined, urgent))
     except (rundir.RunDirectoryError, deployment.DeploymentError) as error:
         return refuse(str(error))
     except OSError as error:
@@ -79,6 +83,7 @@ def run(options: argparse.Namespace) -> int:
         supervisord,
         lock=lock,
         strict=confined,
+        urgent=urgent,
         is_up=lambda: (
             f"node {options.node} is up: {_contents(configuration)}, generation {number}, in {run_dir}; "
             "stop with Ctrl-C or SIGTERM"
@@ -102,12 +107,15 @@ def refuse(sentence: str) -> int:
     return 2
 
 
-def _deployment(options: argparse.Namespace, run_dir: Path, confined: bool) -> deployment.Deployment:
+def _deployment(
+    options: argparse.Namespace, run_dir: Path, confined: bool, urgent: bool
+) -> deployment.Deployment:
     every = ["--log-level", options.log_level, *(["--log-json"] if options.log_json else [])]
     ipvs = ["--driver", options.ipvs_driver, *(["--keep-table"] if options.keep_table else [])]
     return deployment.Deployment(
         run_dir=run_dir,
         confined=confined,
+        urgent=urgent,
         service_options=shlex.join(every),
         vrrp_options="--keep-addresses" if options.keep_addresses else "",
         ipvs_options=shlex.join(ipvs),

@@ -1,7 +1,8 @@
 """From `deploy/` to the files that a node's supervisord reads.
 
 A template's `${name}` is replaced by a value of the node, `${confined CAP,CAP}` by the setpriv call that
-leaves a program exactly these capabilities. What is replaced is quoted as supervisord's parser wants it.
+leaves a program exactly these capabilities, `${urgent}` by the chrt call that puts a program before all
+ordinary ones. What is replaced is quoted as supervisord's parser wants it.
 """
 
 from __future__ import annotations
@@ -19,6 +20,10 @@ from pathlib import Path
 OVERRIDES = Path("/etc/keepbus/programs")
 """Program files of the operator: one named like one of ours takes its place, others are added."""
 
+REALTIME_PRIORITY = 1
+"""The lowest: before all ordinary processes, behind whatever else is real-time on the machine."""
+
+_CHRT = ["chrt", "--rr", str(REALTIME_PRIORITY)]
 _PLACEHOLDER = re.compile(r"\$\{(\w+)(?: ([\w,]*))?\}")
 
 
@@ -33,6 +38,8 @@ class Deployment:
     run_dir: Path
     confined: bool
     """Cut down each program's privileges with setpriv."""
+    urgent: bool
+    """Run what must be on time in the real-time class."""
     service_options: str = ""
     """Options that every service gets."""
     vrrp_options: str = ""
@@ -70,10 +77,20 @@ def render(deployment: Deployment) -> Path:
 
 
 def can_confine(capabilities: Iterable[str]) -> bool:
-    """True when setpriv is there and may set privileges here; tried, because only the kernel knows."""
-    if shutil.which("setpriv") is None:
+    """True when setpriv is there and may set privileges here."""
+    return _works(_setpriv(capabilities))
+
+
+def can_be_urgent() -> bool:
+    """True when chrt is there and may use the real-time class here."""
+    return _works(_CHRT)
+
+
+def _works(prefix: list[str]) -> bool:
+    """Try it, because only the kernel knows."""
+    if shutil.which(prefix[0]) is None:
         return False
-    trial = [*_setpriv(capabilities), "true"]
+    trial = [*prefix, "true"]
     return subprocess.run(trial, stdin=subprocess.DEVNULL, capture_output=True, check=False).returncode == 0
 
 
@@ -97,10 +114,12 @@ def _fill(path: Path, deployment: Deployment) -> str:
         if name == "confined":
             names = [capability for capability in (argument or "").split(",") if capability]
             text = shlex.join(_setpriv(names)) if deployment.confined else ""
+        elif name == "urgent":
+            text = shlex.join(_CHRT) if deployment.urgent else ""
         elif name in values:
             text = values[name]
         else:
-            known = ", ".join(sorted([*values, "confined"]))
+            known = ", ".join(sorted([*values, "confined", "urgent"]))
             raise DeploymentError(f"{path} asks for ${{{name}}}; there are {known}")
         return text.replace("%", "%%")
 
