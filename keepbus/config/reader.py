@@ -8,7 +8,7 @@ supported yet.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache, lru_cache
 from typing import Any
 
@@ -68,7 +68,7 @@ class TableReader:
 
     def __init__(self, findings: Findings) -> None:
         self.findings = findings
-        self._blocks = blocks()
+        self._blocks = {path: rows for path, rows in blocks().items() if path not in _GRAMMARS}
 
     def read(self, block: Statement, path: Path, on_block: OnBlock | None = None) -> Fields:
         """The fields of a block; path names its row set."""
@@ -204,28 +204,27 @@ class TableReader:
         if word.startswith("//"):
             self.surplus(statement, statement.words, 0)
             return
+        text = f"unknown keyword `{word[:40]}`" + (f" in `{path[-1]}`" if path else "")
+        homes = {name: rows[word] for name, rows in self._blocks.items() if word in rows}
+        if homes:
+            row = next(iter(homes.values()))
+            self._report(
+                row.ignored, "unknown-keyword", text, statement.at(), f"it belongs to {_names(homes)}"
+            )
+            return
         # Searching similar words for every line of a file of garbage would take minutes.
         candidates = () if self.findings.full or len(word) > _LONGEST_MISSPELT else self._blocks[path]
         similar = difflib.get_close_matches(word, candidates, n=1, cutoff=0.7)
-        place = f" in `{path[-1]}`" if path else ""
-        what = "line" if statement.children is None else "block"
-        text = f"unknown keyword `{word[:40]}`{place}"
         if similar:
             row = self._blocks[path][similar[0]]
             advice = f"did you mean `{row.keyword}`?"
-            self._report(row.ignored, "unknown-keyword", text, statement.at(), advice, what)
+            self._report(row.ignored, "unknown-keyword", text, statement.at(), advice)
             return
-        homes = [
-            name[-1] if name else "top level"
-            for name, rows in self._blocks.items()
-            if word in rows and name[:1] not in _GRAMMARS
-        ]
-        advice = f"it belongs to {_list(homes)}" if homes else ""
-        self._report("warning", "unknown-keyword", text, statement.at(), advice, what)
+        self._report("warning", "unknown-keyword", text, statement.at(), "")
 
-    def _report(self, ignored: str, code: str, text: str, at: At, advice: str, what: str = "line") -> None:
+    def _report(self, ignored: str, code: str, text: str, at: At, advice: str) -> None:
         if ignored == "warning":
-            text += f"; the {what} is ignored"
+            text += "; it is ignored"
             self.findings.warning(code, text, at, advice=advice)
         else:
             self.findings.error(code, text, at, advice=advice, lenient=ignored == "error")
@@ -263,6 +262,7 @@ def _expected(row: Row) -> str:
     return names.get(row.kind, "a value")
 
 
-def _list(names: Sequence[str]) -> str:
-    unique = sorted({f"`{name}`" if name != "top level" else "the top level" for name in names})
-    return ", ".join(unique[:3])
+def _names(paths: Iterable[Path]) -> str:
+    """The last names of the first few paths."""
+    names = sorted({f"`{path[-1]}`" if path else "the top level" for path in paths})
+    return ", ".join(names[:3])

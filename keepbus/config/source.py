@@ -176,31 +176,37 @@ class Reader:
             reason = error.strerror if isinstance(error, OSError) else str(error)
             self._findings.error("unreadable", f"{name} cannot be read: {reason}", at)
             return None
-        with os.fdopen(descriptor, "rb") as file:
-            status = os.fstat(file.fileno())
-            if stat.S_ISDIR(status.st_mode):
-                self._findings.error("unreadable", f"{name} is a directory; name a configuration file", at)
-                return None
-            if not stat.S_ISREG(status.st_mode):
-                self._findings.error("unreadable", f"{name} is not a regular file", at)
-                return None
-            limit = MOST_OCTETS - self._octets
-            if status.st_size > limit or len(self.names) >= MOST_FILES:
-                self._findings.error(
-                    "too-large",
-                    f"{name} has {status.st_size:,} octets; a configuration may have "
-                    f"{MOST_OCTETS:,} in at most {MOST_FILES:,} files",
-                    at,
-                )
-                return None
-            try:
-                # One more than allowed: the file may grow while it is read.
-                data = file.read(limit + 1)
-            except OSError as error:
-                self._findings.error("unreadable", f"{name} cannot be read: {error.strerror}", at)
-                return None
+        try:
+            data = self._content(descriptor, name, at)
+        except OSError as error:
+            self._findings.error("unreadable", f"{name} cannot be read: {error.strerror}", at)
+            return None
+        finally:
+            os.close(descriptor)
+        self._octets += len(data or b"")
+        return data
+
+    def _content(self, descriptor: int, name: str, at: WholeFile) -> bytes | None:
+        status = os.fstat(descriptor)
+        if stat.S_ISDIR(status.st_mode):
+            self._findings.error("unreadable", f"{name} is a directory; name a configuration file", at)
+            return None
+        if not stat.S_ISREG(status.st_mode):
+            self._findings.error("unreadable", f"{name} is not a regular file", at)
+            return None
+        limit = MOST_OCTETS - self._octets
+        if status.st_size > limit or len(self.names) >= MOST_FILES:
+            self._findings.error(
+                "too-large",
+                f"{name} has {status.st_size:,} octets; a configuration may have "
+                f"{MOST_OCTETS:,} in at most {MOST_FILES:,} files",
+                at,
+            )
+            return None
+        with open(descriptor, "rb", closefd=False) as file:
+            # One more than allowed: the file may grow while it is read.
+            data = file.read(limit + 1)
         if len(data) > limit:
             self._findings.error("too-large", f"{name} grew beyond {MOST_OCTETS:,} octets", at)
             return None
-        self._octets += len(data)
         return data

@@ -110,6 +110,7 @@ class Parser:
         self._open: list[Statement] = []
         self._including: list[Path] = []
         self._octets = 0
+        self._overflowed = False
         self._main: Source | None = None
         self.top: list[Statement] = []
         self._here = self.top
@@ -132,12 +133,11 @@ class Parser:
     def _file(self, source: Source, path: Path) -> None:
         self._octets += source.octets
         if self._octets > MOST_OCTETS:
-            # Small files that include each other many times grow without limit.
-            self._findings.error(
-                "too-large",
-                f"the configuration has more than {MOST_OCTETS:,} octets, includes counted as often as named",
-                WholeFile(source.name),
-            )
+            # Small files that include each other many times would grow without limit.
+            if not self._overflowed:
+                text = f"with all its includes the configuration has more than {MOST_OCTETS:,} octets"
+                self._findings.error("too-large", text, WholeFile(source.name))
+            self._overflowed = True
             return
         self._including.append(path)
         special = _SPECIAL.search
