@@ -11,18 +11,6 @@ class Forward(NamedTuple):
     messages: tuple[tuple[bytes, ...], ...]
 
 
-class Admit(NamedTuple):
-    """Let the listener whose subscription was read last have this prefix."""
-
-    prefix: bytes
-
-
-class Dismiss(NamedTuple):
-    """Take this prefix away from the listener whose subscription was read last."""
-
-    prefix: bytes
-
-
 class Inspect(NamedTuple):
     """Look whether the sockets are still ours and which of these processes live; answers `Inspected`."""
 

@@ -24,7 +24,7 @@ from keepbus.contracts.common import Reject, Status
 from keepbus.contracts.hub import Statistics
 from keepbus.contracts.message import Header, Kind, owner_of
 from keepbus.runtime.machine import Effect, Event, Exit, Log, Publish, Report, StopRequested
-from keepbus_hub.effects import Admit, Dismiss, Forward, Inspect
+from keepbus_hub.effects import Forward, Inspect
 from keepbus_hub.events import Inspected, Owners, Peer, Received, Subscribed
 
 MOST_SUBSCRIPTIONS_PER_PEER = 64
@@ -171,21 +171,31 @@ class Machine:
 
     # Listeners
 
-    def _subscribe(self, event: Subscribed) -> Iterable[Effect]:
-        prefix, peer = event.prefix, event.peer
-        mine = set() if peer is None else self._subscriptions.setdefault(peer.pid, set())
+    def admits(self, event: Subscribed) -> bool:
+        """Whether the shell shall let this subscription count; it asks while it reads, before the turn.
+
+        libzmq applies an admission to the subscription that was read last, and forgets which that was as
+        soon as it does anything else for the socket: the answer cannot wait for the turn's effects.
+        """
+        mine = set() if event.peer is None else self._subscriptions.setdefault(event.peer.pid, set())
         if not event.wanted:
-            mine.discard(prefix)
-            yield Dismiss(prefix)
+            mine.discard(event.prefix)
+            return True
+        if _refusal(event.prefix, mine):
+            return False
+        mine.add(event.prefix)
+        return True
+
+    def _subscribe(self, event: Subscribed) -> Iterable[Effect]:
+        """Replay to a listener that was admitted; count one that was not."""
+        prefix, peer = event.prefix, event.peer
+        mine = set() if peer is None else self._subscriptions.get(peer.pid, set())
+        refusal = "" if prefix in mine else _refusal(prefix, mine)
+        if not event.wanted:
             return
-        if len(prefix) > MAX_TOPIC_OCTETS:
-            self._refuse("subscription_size", (prefix,), peer)
+        if refusal:
+            self._refuse(refusal, (prefix,), peer)
             return
-        if prefix not in mine and len(mine) >= MOST_SUBSCRIPTIONS_PER_PEER:
-            self._refuse("subscriptions", (prefix,), peer)
-            return
-        mine.add(prefix)
-        yield Admit(prefix)
         states = tuple(frames for topic, (_, frames) in self._retained.items() if topic.startswith(prefix))
         if states:
             yield Forward(states)
@@ -215,3 +225,12 @@ class Machine:
             rejected={reason: refusal.count for reason, refusal in sorted(self._refusals.items())},
             subscriptions=sum(map(len, self._subscriptions.values())),
         )
+
+
+def _refusal(prefix: bytes, mine: set[bytes]) -> str:
+    """Why a listener that has the subscriptions `mine` may not have this one; empty when it may."""
+    if len(prefix) > MAX_TOPIC_OCTETS:
+        return "subscription_size"
+    if prefix not in mine and len(mine) >= MOST_SUBSCRIPTIONS_PER_PEER:
+        return "subscriptions"
+    return ""

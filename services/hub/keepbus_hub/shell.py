@@ -5,14 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import resource
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import zmq
 
 from keepbus.bus.client import configure, listen_address, speak_address
 from keepbus.runtime.machine import Event
-from keepbus_hub.effects import Admit, Dismiss, Forward, Inspect
+from keepbus_hub.effects import Forward, Inspect
 from keepbus_hub.events import Inspected, Owners, Peer, Received, Subscribed
 
 _MOST_MESSAGES_PER_READ = 500
@@ -21,13 +21,19 @@ _MOST_MESSAGES_PER_READ = 500
 class Shell:
     """PULL to hear everybody who speaks, XPUB to speak to everybody who listens.
 
-    The XPUB is in manual mode: a subscription counts only after the machine admitted it, which libzmq
-    allows just for the one read last; so one is read per turn.
+    The XPUB is in manual mode: a subscription counts only when `admits` says so. The answer must be given
+    before the socket is used for anything else (see Machine.admits).
     """
 
-    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], run_dir: Path) -> None:
+    def __init__(
+        self,
+        context: zmq.Context[zmq.Socket[bytes]],
+        run_dir: Path,
+        admits: Callable[[Subscribed], bool],
+    ) -> None:
         """Bind both. Raises zmq.ZMQError or OSError when a path cannot be bound."""
         _raise_file_limit()
+        self._admits = admits
         self._locks = run_dir / "locks"
         self._locks_seen_ns = 0
         self._uids: dict[str, int] = {}
@@ -43,12 +49,12 @@ class Shell:
         return self._speak.fileno(), self._listen.fileno(), self._leftover
 
     def read(self, _mask: int) -> list[Event]:
-        """What waits in the sockets: messages up to a limit, and one subscription."""
+        """What waits in the sockets, each up to a limit."""
         with contextlib.suppress(BlockingIOError):
             os.eventfd_read(self._leftover)
         events: list[Event] = list(self._read_owners())
         events += self._read_messages()
-        events += self._read_subscription()
+        events += self._read_subscriptions()
         self._stay_awake()
         return events
 
@@ -59,10 +65,6 @@ class Shell:
                 # A listener that does not read loses messages at its high-water mark; nobody waits for it.
                 self._listen.socket.send_multipart(frames, zmq.NOBLOCK)
             self._stay_awake()
-        elif type(effect) is Admit:
-            self._listen.socket.setsockopt(zmq.SUBSCRIBE, effect.prefix)
-        elif type(effect) is Dismiss:
-            self._listen.socket.setsockopt(zmq.UNSUBSCRIBE, effect.prefix)
         elif type(effect) is Inspect:
             return [*self._read_owners(always=True), self._inspect(effect)]
         return None
@@ -81,14 +83,20 @@ class Shell:
                 return
             yield Received(tuple(frame.bytes for frame in frames), _peer(frames[0]))
 
-    def _read_subscription(self) -> Iterable[Event]:
-        try:
-            first, *more = self._listen.socket.recv_multipart(zmq.NOBLOCK, copy=False)
-        except zmq.Again:
-            return
-        octets = bytes(first.bytes)
-        if not more and octets[:1] in (b"\x00", b"\x01"):
-            yield Subscribed(octets[1:], octets.startswith(b"\x01"), _peer(first))
+    def _read_subscriptions(self) -> Iterable[Event]:
+        socket = self._listen.socket
+        for _ in range(_MOST_MESSAGES_PER_READ):
+            try:
+                first, *more = socket.recv_multipart(zmq.NOBLOCK, copy=False)
+            except zmq.Again:
+                return
+            octets = bytes(first.bytes)
+            if more or octets[:1] not in (b"\x00", b"\x01"):
+                continue
+            event = Subscribed(octets[1:], octets.startswith(b"\x01"), _peer(first))
+            if self._admits(event):
+                socket.setsockopt(zmq.SUBSCRIBE if event.wanted else zmq.UNSUBSCRIBE, event.prefix)
+            yield event
 
     def _read_owners(self, *, always: bool = False) -> Iterable[Event]:
         """Owners of the lock files when the directory changed, so that a new service is known at once."""
