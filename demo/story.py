@@ -132,7 +132,11 @@ class Story:
         )
         self.say.expect(
             "and d2 takes it only after that",
-            lambda: self.d2.cause("VI_1") if network.holds("d2", SINGLE_VIP) else None,
+            lambda: (
+                self.d2.cause("VI_1")
+                if self.d2.state("VI_1") == "MASTER" and network.holds("d2", SINGLE_VIP)
+                else None
+            ),
             within_s=5,
         )
         for pid in frozen:
