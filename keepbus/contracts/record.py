@@ -35,10 +35,7 @@ def encode(record: dict[str, Any]) -> str:
 
 
 def moment(wall_ns: int) -> str:
-    """Wall clock nanoseconds as UTC, to the microsecond; empty when no calendar has that date."""
+    """Wall clock nanoseconds (64 bits) as UTC, to the microsecond."""
     seconds, rest = divmod(wall_ns, 1_000_000_000)
-    try:
-        time = datetime.datetime.fromtimestamp(seconds, datetime.UTC)
-    except (OverflowError, ValueError, OSError):
-        return ""
+    time = datetime.datetime.fromtimestamp(seconds, datetime.UTC)
     return f"{time:%Y-%m-%dT%H:%M:%S}.{rest // 1000:06d}Z"

@@ -444,6 +444,16 @@ def test_at_the_end_a_script_gets_one_second() -> None:
     assert play.effects[-1] == Exit()
 
 
+def test_at_the_end_nothing_is_started_once_the_scripts_had_their_second() -> None:
+    play = Play()
+    play.heard(MASTER)
+    play.turn(StopRequested(1))
+    play.turn(after_ns=STOP_SCRIPTS_NS)
+    play.ended()
+    play.heard(MASTER, STOP)
+    assert play.started() == []
+
+
 def test_at_the_end_nothing_is_waited_for_longer_than_that() -> None:
     play = Play()
     play.heard(MASTER)

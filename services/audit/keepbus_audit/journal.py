@@ -63,7 +63,8 @@ class Journal:
             self._count_lost(len(lines), error.strerror or str(error))
             raise
         if written < len(data):
-            done = data[:written].count(b"\n")
+            # A line that lacks its newline only is whole: the next write begins with one.
+            done = data[: written + 1].count(b"\n")
             if self._untold and done:
                 self._untold, done, count = 0, done - 1, count - 1
             self._count_lost(min(count - done, len(lines)), os.strerror(errno.ENOSPC))
