@@ -1,7 +1,7 @@
-"""Init of the User-Mode Linux guest: mounts, modules, then every scenario of this directory, then power off.
+"""Init of the User-Mode Linux guest: modules, then each scenario that is named, then power off.
 
-Started by the kernel through a script that conftest.py writes, with the directory for the results as argument.
-The root file system is the host's own tree; everything that may be written is a tmpfs or the results' directory.
+Started through a script that conftest.py writes, with the directory for the results as first argument. The
+root file system is the host's own tree; what may be written is a tmpfs, or the directory for the results.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 
 POWER_OFF = 0x4321FEDC
 MODULES = (
-    "ip_vs", "ip_vs_rr", "ip_vs_wrr", "ip_vs_lc", "ip_vs_wlc", "ip_vs_sh", "veth", "dummy",
+    "ip_vs", "ip_vs_rr", "ip_vs_wrr", "ip_vs_lc", "ip_vs_wlc", "ip_vs_sh", "veth", "bridge",
 )  # fmt: skip
 WRAPPER = '#!/bin/sh\nexec /sbin/modprobe -d /run/modules "$@"\n'
 

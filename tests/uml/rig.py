@@ -9,6 +9,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from keepbus_ipvs.driver import open_driver
+from keepbus_ipvs.effects import Write
+from keepbus_ipvs.machine import Machine
+from keepbus_ipvs.shell import Shell
+from keepbus_ipvs.words import of_command
+
 from keepbus.config import ipvs_drivers
 from keepbus.config.compiler import compile_file
 from keepbus.config.model import IpvsSection
@@ -24,11 +30,6 @@ from keepbus.runtime.machine import (
     StopRequested,
     Withdraw,
 )
-from keepbus_ipvs.driver import open_driver
-from keepbus_ipvs.effects import Write
-from keepbus_ipvs.machine import Machine
-from keepbus_ipvs.shell import Shell
-from keepbus_ipvs.words import of_command
 
 COMMON = (Publish, Withdraw, Report, Log, Exit)
 
@@ -68,7 +69,8 @@ class Rig:
         now_ns = time.time_ns()
         body = CheckVerdict(
             check=check, kind="TCP_CHECK", target=check, verdict=verdict, changes=1, since_ns=now_ns,
-            probes=1, failures=0, evidence=Evidence(sent="TCP connect", received="…", took_us=1, at_ns=now_ns),
+            probes=1, failures=0,
+            evidence=Evidence(sent="TCP connect", received="…", took_us=1, at_ns=now_ns),
         )  # fmt: skip
         header = Header(1, "node", "checker", "boot", self._sequence, 1, now_ns, now_ns, "")
         self.turn(BusMessage(Message(topic_of(body, "checker"), header, body), now_ns))

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import rig
+from rig import Rig, ipvsadm, ipvsadm_saved
+
 from keepbus.config.model import IpvsSection
 from keepbus.contracts import ipvs as contract
 from keepbus.contracts.checker import Verdict
-from rig import Rig, ipvsadm, ipvsadm_saved
 
 ONE = """
 virtual_server 192.0.2.1 80 {

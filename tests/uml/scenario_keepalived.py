@@ -12,8 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from keepbus.contracts.checker import Verdict
 from rig import Rig, compiled, ipvsadm, ipvsadm_saved
+
+from keepbus.contracts.checker import Verdict
 
 SEED = Path(__file__).parents[1] / "seed"
 SEEDS = ("dr-virtual-server.conf", "nat-drct1.conf")
@@ -52,12 +53,14 @@ TEXT = "".join(
         virtual("192.0.2.13 80", "lb_algo sh", "lb_kind NAT", "protocol TCP", "alpha",
                 "sorry_server 198.51.100.99 8099", server("198.51.100.1 80", "weight 1")),
         virtual("192.0.2.14 80", "lb_algo wlc", "lb_kind NAT", "protocol TCP", "alpha",
-                server("198.51.100.1 80", "weight 4", "inhibit_on_failure"), server("198.51.100.2 80", "weight 1")),
+                server("198.51.100.1 80", "weight 4", "inhibit_on_failure"),
+                server("198.51.100.2 80", "weight 1")),
         virtual("192.0.2.15 80", "lb_algo wlc", "lb_kind DR", "protocol TCP",
                 "sorry_server 198.51.100.99 80", "sorry_server_inhibit", "quorum 3", "hysteresis 1",
-                server("198.51.100.1 80", "weight 2"), server("198.51.100.2 80", "weight 3", "inhibit_on_failure")),
-        virtual("192.0.2.16 80", "lb_algo rr", "lb_kind DR", "protocol TCP", "sorry_server 198.51.100.98 8080",
-                "sorry_server_lvs_method NAT", "quorum 2",
+                server("198.51.100.1 80", "weight 2"),
+                server("198.51.100.2 80", "weight 3", "inhibit_on_failure")),
+        virtual("192.0.2.16 80", "lb_algo rr", "lb_kind DR", "protocol TCP",
+                "sorry_server 198.51.100.98 8080", "sorry_server_lvs_method NAT", "quorum 2",
                 server("198.51.100.1 80", "weight 1"),
                 server("198.51.100.3 80", "weight 1", "inhibit_on_failure", check=False)),
         virtual("192.0.2.17 80", "lb_algo rr", "lb_kind NAT", "protocol TCP", "quorum 2",

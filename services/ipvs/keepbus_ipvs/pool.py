@@ -32,6 +32,7 @@ from keepbus_ipvs.table import (
     canonical,
     endpoint,
     family_of,
+    is_loopback,
 )
 
 METHODS = {
@@ -208,7 +209,7 @@ def _service(virtual_server: model.VirtualServer) -> Service:
 def _destination(virtual_server: model.VirtualServer, server: model.RealServer) -> Destination:
     return Destination(
         key=_destination_key(virtual_server, server.address, server.port, server.forwarding),
-        forwarding=METHODS[server.forwarding],
+        forwarding=_method(virtual_server, server.address, server.port, server.forwarding),
         weight=server.weight,
         upper=server.uthreshold,
         lower=server.lthreshold,
@@ -218,9 +219,19 @@ def _destination(virtual_server: model.VirtualServer, server: model.RealServer) 
 def _sorry(virtual_server: model.VirtualServer, server: model.SorryServer) -> Destination:
     return Destination(
         key=_destination_key(virtual_server, server.address, server.port, server.forwarding),
-        forwarding=METHODS[server.forwarding],
+        forwarding=_method(virtual_server, server.address, server.port, server.forwarding),
         weight=_SORRY_WEIGHT,
     )
+
+
+def _method(
+    virtual_server: model.VirtualServer, address: str, port: int, forwarding: model.Forwarding
+) -> int:
+    # The kernel drops what it would have to rewrite to a loopback address for another host; delivered as it
+    # came it reaches the server, and nothing else is different as long as the port is the same.
+    if METHODS[forwarding] == MASQUERADE and is_loopback(address) and port in (0, virtual_server.port):
+        return DIRECT
+    return METHODS[forwarding]
 
 
 def _destination_key(

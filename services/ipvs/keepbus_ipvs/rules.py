@@ -8,12 +8,11 @@ a changed chain disturbs no open connection. Every list of commands can be appli
 from __future__ import annotations
 
 import hashlib
-import ipaddress
 import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from keepbus_ipvs.table import AF_INET, PERSISTENT, TCP, Destination, Entry, ServiceKey
+from keepbus_ipvs.table import AF_INET, PERSISTENT, TCP, Destination, Entry, ServiceKey, is_loopback
 
 FAMILY = "inet"
 TABLE = "keepbus"
@@ -116,7 +115,7 @@ def _choose(entry: Entry) -> list[Object]:
     if not targets:
         return []
     match = {"match": {"op": "==", "left": {"meta": {"key": "l4proto"}}, "right": _protocol(service.key)}}
-    local = next((target for target in targets if ipaddress.ip_address(target.key.address).is_loopback), None)
+    local = next((target for target in targets if is_loopback(target.key.address)), None)
     if local is not None:
         # As with IPVS, a server on loopback gets the packet as it came: delivered here, not rewritten.
         if local.key.port == service.key.port:

@@ -111,6 +111,11 @@ def canonical(address: str) -> str:
     return str(ipaddress.ip_address(address))
 
 
+def is_loopback(address: str) -> bool:
+    """True for an address that only this host reaches."""
+    return ipaddress.ip_address(address).is_loopback
+
+
 def endpoint(address: str, port: int) -> str:
     """address:port, IPv6 in brackets."""
     return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
