@@ -33,8 +33,14 @@ _OWNER = 255
 
 _BLOCK = ("vrrp_instance",)
 _AUTHENTICATION = ("vrrp_instance", "authentication")
-_PLAIN = ("mcast_group4", "mcast_src_ip", "lower_prio_no_advert", "higher_prio_send_advert")
-_MORE_PLAIN = ("down_timer_adverts", "skip_check_adv_addr")
+_PLAIN = (
+    "mcast_group4",
+    "mcast_src_ip",
+    "lower_prio_no_advert",
+    "higher_prio_send_advert",
+    "down_timer_adverts",
+    "skip_check_adv_addr",
+)
 _SCRIPTS = ("notify_master", "notify_backup", "notify_fault", "notify_stop", "notify")
 _GARP = (
     "master_delay_us",
@@ -115,11 +121,8 @@ class _Instance:
         addresses = self._addresses("virtual_addresses", interface)
         excluded = self._addresses("virtual_addresses_excluded", interface)
         self._limit(addresses, excluded)
-        plain = {
-            field: fields.get(field, self._defaults[field])
-            for field in (*_PLAIN, *_MORE_PLAIN)
-            if field in fields.values or field in self._defaults
-        }
+        merged = {**self._defaults, **fields.values}
+        plain = {field: merged[field] for field in _PLAIN if field in merged}
         instance = VrrpInstance(
             name=name,
             interface=interface,

@@ -152,8 +152,8 @@ def forwarding(words: Sequence[str], parameters: str) -> Forwarding:
         method = Forwarding(words[0].upper())
     except ValueError:
         raise Invalid(f"one of NAT, DR, TUN expected, not `{words[0]}`") from None
-    if len(words) > 1 and not words[1].startswith("//"):
-        raise Invalid("options of tunnels are not supported yet", 1)
+    if len(words) > 1:
+        raise Invalid("options after the method are not supported yet", 1)
     return method
 
 
@@ -303,7 +303,7 @@ KINDS: dict[str, Kind] = {
     "multicast4": Kind(1, 1, multicast4),
     "mask4": Kind(1, 1, mask4),
     "address4-port": Kind(1, 2, address4_port),
-    "forwarding": Kind(1, 1, forwarding),
+    "forwarding": Kind(1, -1, forwarding),
     "protocol": Kind(1, 1, protocol),
     "scope": Kind(1, 1, scope),
     "broadcast": Kind(1, 1, broadcast),

@@ -1,0 +1,158 @@
+"""The keyword tables: complete, consistent with the model, and nothing in them that nobody reads."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from config_text import codes, compile_text
+
+from keepbus.config import model
+from keepbus.config.compiler import compile_file
+from keepbus.config.keywords import Row, blocks, knows
+from keepbus.config.values import KINDS
+
+LISTED = Path(__file__).parent / "data" / "keepalived-keywords.txt"
+# Fields that the builders turn into something else.
+DRAFT = {
+    "default_interface", "min_garp", "version", "preempt", "no_virtual_ipaddress", "accept", "mcast_group4",
+    "sorry_server_inhibit", "sorry_server_forwarding", "enable_sni", "retry", "delay_before_retry_us",
+    "warmup_us", "connect_timeout_us", "delay_loop_us", "virtualhost", "alpha", "weight", "state",
+}  # fmt: skip
+OF_BLOCK = {
+    ("global_defs",): (model.GlobalDefs, model.VrrpInstance, model.GratuitousArp),
+    ("vrrp_instance",): (model.VrrpInstance, model.GratuitousArp, model.NotifyTarget),
+    ("vrrp_instance", "authentication"): (model.Authentication,),
+    ("virtual_server",): (model.VirtualServer, model.RealServer),
+    ("virtual_server", "real_server"): (model.RealServer,),
+    ("(address)",): (model.VirtualAddress,),
+}
+
+
+def rows() -> Iterator[Row]:
+    for block in blocks().values():
+        yield from block.values()
+
+
+def listed() -> list[tuple[tuple[str, ...], str]]:
+    pairs = [line.split("\t") for line in LISTED.read_text(encoding="utf-8").splitlines()]
+    return [(() if block == "-" else tuple(block.split("/")), keyword) for block, keyword in pairs]
+
+
+def test_every_keyword_of_keepalived_is_there() -> None:
+    absent = [(block, keyword) for block, keyword in listed() if keyword not in blocks().get(block, {})]
+    assert len(listed()) == 655
+    assert not absent
+
+
+def test_what_is_beyond_keepalived_is_known() -> None:
+    beyond = {(row.block, row.keyword) for row in rows()} - set(listed())
+    assert beyond == {(("global_defs",), "address_lease"), (("virtual_server",), "nat_mask")}
+
+
+def test_rows_are_well_formed() -> None:
+    for row in rows():
+        check_row(row)
+
+
+def check_row(row: Row) -> None:
+    assert row.status in ("yes", "partial", "obsolete", "later") or row.status.startswith("alias ")
+    assert row.ignored in ("warning", "error", "refused")
+    if row.status.startswith("alias "):
+        newer = blocks()[row.block][row.status.removeprefix("alias ")]
+        assert (newer.field, newer.kind) == (row.field, row.kind)
+    if not row.supported:
+        assert row.field == ""
+    if row.status == "obsolete":
+        assert row.note
+    parent, name = row.block[:-1], row.block[-1:]
+    if name and not name[0].startswith("("):
+        assert blocks()[parent][name[0]].kind == "block", "rows of a block that nothing opens"
+
+
+def test_a_supported_row_has_a_kind_and_a_field_of_the_model() -> None:
+    for row in rows():
+        if not row.supported or row.block == ("(language)",):
+            continue
+        assert row.kind in KINDS, row
+        classes = OF_BLOCK.get(row.block, (model.Check, model.Url))
+        fields = {field.name for cls in classes for field in dataclasses.fields(cls)}
+        assert row.field in (fields | DRAFT if row.kind != "block" else {""}), row
+
+
+def test_one_name_has_one_meaning_within_a_block() -> None:
+    for block, by_name in blocks().items():
+        kinds: dict[str, str] = {}
+        for row in by_name.values():
+            if row.field and row.field not in ("preempt", "accept"):
+                assert kinds.setdefault(row.field, row.kind) == row.kind, (block, row.keyword)
+
+
+def test_an_unknown_block_may_hold_anything() -> None:
+    assert knows(("vrrp_instance",), "priority")
+    assert not knows(("global_defs",), "priority")
+    assert not knows(("global_defs", "notification_email"), "router_id")
+    assert knows(("whatever",), "router_id")
+
+
+def sample(row: Row) -> str:
+    """A line that the row accepts or says it doesn't support."""
+    words = {
+        "yes-no": "yes", "integer": "2", "seconds": "2", "text": "x", "secret": "x", "interface": "eth0",
+        "one-of": row.parameters.split()[0] if row.parameters else "", "address4": "192.0.2.7",
+        "multicast4": "224.0.0.9", "mask4": "255.255.255.0", "address4-port": "192.0.2.7 80",
+        "forwarding": "NAT", "protocol": "TCP", "user": "nobody", "script": "/bin/true",
+        "digest": "0" * 32, "codes": "200", "values": "{\n}", "block": "x {\n}",
+    }  # fmt: skip
+    return f"{row.keyword} {words.get(row.kind, 'x')}"
+
+
+def is_reached(path: tuple[str, ...]) -> bool:
+    """True when the compiler looks into this block."""
+    if path and path[0].startswith("("):
+        return False
+    return all(blocks()[path[:depth]][name].supported for depth, name in enumerate(path))
+
+
+@pytest.mark.parametrize(
+    "path", list(filter(is_reached, blocks())), ids=lambda path: "/".join(path) or "top level"
+)
+def test_no_known_keyword_is_called_unknown_and_none_is_passed_over(
+    tmp_path: Path, path: tuple[str, ...]
+) -> None:
+    """Each keyword alone in its block, through the whole compiler."""
+    head = [f"{name} 192.0.2.1 80 {{" if name.endswith("_server") else f"{name} x {{" for name in path]
+    for row in blocks()[path].values():
+        text = "\n".join([*head, sample(row), *("}" for _ in head)])
+        compiled = compile_text(tmp_path, text, permissive=True)
+        assert "unknown-keyword" not in codes(compiled)
+        on_line = {found.code for found in compiled.diagnostics if found.place.line == len(head) + 1}
+        if row.status == "later":
+            assert "not-supported" in on_line, row
+        elif row.status in ("obsolete", "partial"):
+            assert on_line == {row.status}, row
+        else:
+            assert "not-supported" not in on_line, row
+
+
+def test_every_line_of_the_language_table_is_handled(tmp_path: Path) -> None:
+    for row in blocks()[("(language)",)].values():
+        if row.supported:
+            compiled = compile_text(tmp_path, f"{row.keyword} absent.conf")
+            assert codes(compiled) == ["include"]
+            continue
+        use = {"@ID": "@x y", "@^ID": "@^x y", "$NAME=": "$A=1", "~SEQ": "~SEQ(a, 2) x"}.get(row.keyword)
+        if row.keyword.startswith("${_"):
+            use = f"x {row.keyword}"
+        if use is not None:
+            assert "not-supported" in codes(compile_text(tmp_path, use)), row.keyword
+
+
+def test_compile_needs_no_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.conf").write_text("global_defs {\n include b.conf\n}", encoding="utf-8")
+    (tmp_path / "b.conf").write_text("foo", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    (finding,) = compile_file(Path("a.conf")).diagnostics
+    assert finding.place.file == "b.conf"
