@@ -3,7 +3,8 @@
 Law of this file: a death is answered at once, a replacement only with proof. A service stands still when
 the bus works, the service has been heard before, and its heartbeat has not moved for five seconds. Whether
 the bus works is told by the hub's own heartbeat; when that stands still, the hub is the one to replace and
-nobody else is judged. After a stall of our own everybody's time starts anew.
+nobody else is judged. After a stall of our own everybody's time starts anew. What there is to tell while
+the hub is away is told when its listeners are back.
 """
 
 from __future__ import annotations
@@ -34,6 +35,10 @@ MOST_QUICK_DEATHS = 3
 """More deaths in a row at once after the start are left to supervisord's own pace of one a second."""
 MOST_ASKS = 50
 """Times that supervisord is asked again about one death before its own pace is awaited."""
+
+RETURN_NS = 1_000_000_000
+"""After the return of the hub its listeners are connected again within this time."""
+MOST_HELD_BACK = 100
 
 _ON_PURPOSE = ("STOPPED", "STOPPING")
 _HUB = "hub"
@@ -76,6 +81,9 @@ class Machine:
         self._ears_at_ns = 0
         """Since when everybody's heartbeat would have been heard."""
         self._turned_at_ns = 0
+        self._held_back: list[Effect] = []
+        self._hub_away = False
+        self._tell_at_ns = 0
         self._list_at_ns = 0
         self._report = Report(common.Status.STARTING, "starting")
 
@@ -101,11 +109,22 @@ class Machine:
             self._list_at_ns = now_ns + LIST_NS
             effects.append(AskForList())
             effects += self._judge(now_ns)
-        return effects
+        return self._hold_back(now_ns, effects)
 
     def wake_at_ns(self) -> int | None:
-        """The next list."""
+        """The next list, or the moment to tell what was held back."""
+        if self._held_back and not self._hub_away:
+            return min(self._list_at_ns, self._tell_at_ns)
         return self._list_at_ns
+
+    def _hold_back(self, now_ns: int, effects: list[Effect]) -> list[Effect]:
+        """Keep what nobody could hear now."""
+        if self._hub_away or now_ns < self._tell_at_ns:
+            self._held_back += [effect for effect in effects if type(effect) is Publish]
+            del self._held_back[MOST_HELD_BACK:]
+            return [effect for effect in effects if type(effect) is not Publish]
+        told, self._held_back = self._held_back, []
+        return told + effects
 
     # Heartbeats
 
@@ -121,6 +140,9 @@ class Machine:
         self._beats[name] = _Beat(body.pid, body.progress, now_ns)
         if first and name == _HUB:
             self._ears_at_ns = now_ns
+            if self._hub_away:
+                self._hub_away = False
+                self._tell_at_ns = now_ns + RETURN_NS
         watched = self._watched.get(name)
         if first and watched is not None and watched.died_at_ns is not None:
             away_us = (now_ns - watched.died_at_ns) // 1000
@@ -140,6 +162,8 @@ class Machine:
         watched.undecided = event.pid
         watched.pid = 0
         watched.asks = 0
+        if event.service == _HUB:
+            self._hub_away = True
         if watched.quick_deaths <= MOST_QUICK_DEATHS:
             yield AskForList()
 
@@ -218,6 +242,8 @@ class Machine:
             return
         watched.replaced_at_ns = now_ns
         watched.killed = watched.pid
+        if name == _HUB:
+            self._hub_away = True
         reason = (
             f"its heartbeat has not moved for {silent_ns / 1e9:.1f} s"
             if begun
