@@ -88,15 +88,18 @@ def test_a_line_longer_than_the_limit_gets_a_file_of_its_own(path: Path) -> None
     assert len(lines(path)) == 1
 
 
-@pytest.mark.parametrize("how", ["moved", "removed"])
+@pytest.mark.parametrize("how", ["moved", "removed", "replaced"])
 def test_a_file_that_was_taken_away_is_made_anew(path: Path, how: str) -> None:
     journal = Journal(path)
     journal.open()
     journal.append(['{"n":1}'])
     if how == "moved":
         path.rename(path.with_name("elsewhere"))
-    else:
+    elif how == "removed":
         path.unlink()
+    else:
+        path.rename(path.with_name("elsewhere"))
+        path.touch()
     journal.append(['{"n":2}'])
     assert lines(path) == [{"n": 2}]
 
@@ -112,6 +115,16 @@ def test_a_link_in_its_place_is_not_followed(path: Path, tmp_path: Path) -> None
     with pytest.raises(OSError, match="symbolic links"):
         journal.append(['{"n":1}'])
     assert (victim.read_text(), journal.lost) == ("precious", 1)
+
+
+def whole_and_torn(path: Path) -> tuple[list[Any], list[str]]:
+    whole, torn = [], []
+    for line in path.read_text().splitlines():
+        try:
+            whole.append(json.loads(line))
+        except ValueError:
+            torn.append(line)
+    return whole, torn
 
 
 class Disk:
@@ -147,17 +160,34 @@ def test_when_the_disk_is_full_every_line_is_whole_or_counted(
         journal.append(wanted[3:])
     disk.room = 10_000
     journal.append(['{"n":5}'])
-    read = []
-    for line in path.read_text().splitlines():
-        try:
-            read.append(json.loads(line))
-        except ValueError:
-            assert wanted[0].startswith(line[:4]), line  # the torn one
-    whole = [line["n"] for line in read if "n" in line]
-    told = sum(line["lost"] for line in read if "lost" in line)
+    journal.append(['{"n":6}'])
+    read, torn = whole_and_torn(path)
     fitted = (room + 1) // 8  # a line without its newline is whole, too
-    assert whole == [*range(1, fitted + 1), 5]
-    assert told == journal.lost == 4 - fitted
+    assert [line["n"] for line in read if "n" in line] == [*range(1, fitted + 1), 5, 6]
+    assert [line["lost"] for line in read if "lost" in line] == [4 - fitted] == [journal.lost]
+    assert len(torn) == (room % 8 not in (0, 7))
+
+
+@pytest.mark.parametrize("room", range(1, 140))
+def test_the_line_that_tells_of_a_loss_can_be_lost_itself(
+    path: Path, monkeypatch: pytest.MonkeyPatch, room: int
+) -> None:
+    disk = Disk(os.write, 0)
+    monkeypatch.setattr(module.os, "write", disk.write)
+    journal = Journal(path)
+    journal.open()
+    with pytest.raises(OSError, match="No space"):
+        journal.append(['{"n":1}', '{"n":2}'])
+    disk.room = room  # the line of the loss takes 83 octets
+    with contextlib.suppress(OSError):
+        journal.append(['{"n":3}', '{"n":4}'])
+    disk.room = 10_000
+    journal.append(['{"n":5}'])
+    read, _ = whole_and_torn(path)
+    written = [line["n"] for line in read if "n" in line]
+    told = sum(line["lost"] for line in read if "lost" in line)
+    assert len(written) + told == 5
+    assert told == journal.lost
 
 
 @pytest.fixture

@@ -99,7 +99,7 @@ def test_a_heartbeat_is_written_only_when_it_says_something_new() -> None:
     assert play.hears(dataclasses.replace(BEAT, progress=2, lateness_us_max=9)) == []
     for change in ({"status": Status.DEGRADED}, {"detail": "less fine"}, {"generation": 4}, {"pid": 8}):
         assert len(play.hears(dataclasses.replace(BEAT, **change))) == 1, change
-    assert len(play.hears(BEAT)) == 1
+        assert len(play.hears(BEAT)) == 1
     assert len(play.hears(BEAT, source="checker")) == 1
 
 

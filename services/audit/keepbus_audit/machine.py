@@ -31,7 +31,7 @@ class Machine:
         self._statistics: dict[str, int] = {}
         self._lines = 0
         self._wrote = Wrote(octets=0, rotations=0, lost=0, error="")
-        self._told: Journal | None = None
+        self._told = False
         self._tell_at_ns: int | None = None
         self._next_tell_ns = 0
         self._opening = False
@@ -96,11 +96,11 @@ class Machine:
             sentence = self._sentence()
             out.append(Log("error", sentence))
             out.append(Report(Status.DEGRADED, sentence))
-        elif failed_now or self._told is None:
+        elif failed_now or not self._told:
             if before.error:
                 out.append(Log("info", f"the journal is written again; {wrote.lost} lines are missing"))
             out.append(Report(Status.READY, f"writes {self._path}"))
-        if failed_now or self._told is None:
+        if failed_now or not self._told:
             self._tell(now_ns, out)
         elif self._tell_at_ns is None:
             self._tell_at_ns = self._next_tell_ns
@@ -114,7 +114,7 @@ class Machine:
     def _tell(self, now_ns: int, out: list[Effect]) -> None:
         self._tell_at_ns = None
         self._next_tell_ns = now_ns + TELL_NS
-        journal = Journal(
+        body = Journal(
             path=self._path,
             lines=self._lines,
             octets=self._wrote.octets,
@@ -122,6 +122,5 @@ class Machine:
             lost=self._wrote.lost,
             error=self._wrote.error,
         )
-        if journal != self._told:
-            self._told = journal
-            out.append(Publish(journal))
+        self._told = True
+        out.append(Publish(body))
