@@ -1,4 +1,4 @@
-"""The difference of two tables: least, in the right order, and right for any two (conformance W10, W11, W18)."""
+"""The difference of two tables: least, in order, right for any two (conformance W10, W11, W18)."""
 
 from __future__ import annotations
 
