@@ -11,7 +11,7 @@ import contextlib
 import os
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import zmq
@@ -33,7 +33,7 @@ WITHDRAWN = b"\xc0"
 """Body frame (msgpack nil) of a state whose object is no more."""
 
 _MOST_MESSAGES_PER_READ = 500
-_MOST_REPEATS_PER_CALL = 50
+_MOST_REPEATS_PER_CALL = 20
 _HIGH_WATER_MARK = 10_000
 _STATE_PREFIX = f"{Kind.STATE}/"
 
@@ -207,7 +207,7 @@ class Speaker:
             state = self._states.get(topic)
             if state is not None:
                 header, frame = state
-                self._transmit(topic, replace(header, sent_ns=self._wall_ns()), frame)
+                self._transmit(topic, encode_header(header, self._wall_ns()), frame)
         return len(batch)
 
     def close(self, linger_ms: int = 200) -> None:
@@ -231,11 +231,11 @@ class Speaker:
         )
         if topic.startswith(_STATE_PREFIX):
             self._states[topic] = (header, frame)
-        self._transmit(topic, header, frame)
+        self._transmit(topic, encode_header(header), frame)
         return header.id
 
-    def _transmit(self, topic: str, header: Header, frame: bytes) -> None:
+    def _transmit(self, topic: str, header_frame: bytes, frame: bytes) -> None:
         try:
-            self._socket.send_multipart((topic.encode(), encode_header(header), frame), zmq.NOBLOCK)
+            self._socket.send_multipart((topic.encode(), header_frame, frame), zmq.NOBLOCK)
         except zmq.Again:
             self.counters.unsent += 1

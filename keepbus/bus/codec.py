@@ -34,8 +34,9 @@ class Rejected(ValueError):
         self.reason = reason
 
 
-def encode_header(header: Header) -> bytes:
-    """The header frame: a msgpack array in the order of the class's fields."""
+def encode_header(header: Header, sent_ns: int = 0) -> bytes:
+    """The header frame: a msgpack array in the order of the class's fields. sent_ns, if not 0, takes the
+    place of the header's own, for a repeat."""
     fields = (
         header.version,
         header.node,
@@ -44,7 +45,7 @@ def encode_header(header: Header) -> bytes:
         header.seq,
         header.nth,
         header.at_ns,
-        header.sent_ns,
+        sent_ns or header.sent_ns,
         header.cause,
     )
     packed: bytes = msgpack.packb(fields)

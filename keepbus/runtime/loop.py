@@ -29,7 +29,10 @@ Perform = Callable[[Effect, int], Iterable[Event] | None]
 """Carries out one effect, with the turn's now_ns; may answer with events."""
 
 _NS = 1_000_000_000
-_LONGEST_WAIT_S = 60.0
+_MS = 1_000_000
+_LONGEST_WAIT_NS = 60 * _NS
+_NEVER_NS = 1 << 63
+_EXACT_FROM_NS = 5 * _MS
 _MOST_DESCRIPTORS_PER_TURN = 256
 
 READABLE = select.EPOLLIN
@@ -49,6 +52,13 @@ class Loop:
         self._epoll = select.epoll()
         self._readers: dict[int, Reader] = {}
         self._chores: list[_Chore] = []
+        self._chore_at_ns = _NEVER_NS
+        self._news_at_ns = 0
+        self._busy = False
+        """News came in the last two rounds, closer together than twice `gather_ns`."""
+        self.gather_ns = 0
+        """When news keeps coming, wait so long (never beyond a deadline) before each look, so that one round
+        serves many descriptors and packets, as network cards moderate their interrupts. 0: never."""
         self._running = False
         self.turns = 0
         """Turns of the machine made so far."""
@@ -70,12 +80,22 @@ class Loop:
         if self._readers.pop(fd, None) is not None:
             self._epoll.unregister(fd)
 
+    def forget(self, fd: int) -> None:
+        """Forget fd, which the caller closes at once: the kernel then drops it from epoll by itself.
+
+        Only for a descriptor that nobody duplicated. Spares a system call where descriptors are many and
+        live for one exchange. Unknown descriptors are ignored.
+        """
+        self._readers.pop(fd, None)
+
     def every(self, interval_ns: int, chore: Chore) -> None:
         """Call `chore` with now_ns about every interval_ns, between turns: the shell's own house-keeping.
 
         Events that it returns are handed to the machine in a turn at once.
         """
-        self._chores.append(_Chore(interval_ns, chore, self._clock() + interval_ns))
+        due_at_ns = self._clock() + interval_ns
+        self._chores.append(_Chore(interval_ns, chore, due_at_ns))
+        self._chore_at_ns = min(self._chore_at_ns, due_at_ns)
 
     def stop(self) -> None:
         """End `run` after the current turn."""
@@ -111,7 +131,7 @@ class Loop:
     def _look(self) -> None:
         self.rounds += 1
         wake_at_ns = self._machine.wake_at_ns()
-        ready = self._epoll.poll(self._wait_s(wake_at_ns), _MOST_DESCRIPTORS_PER_TURN)
+        ready = self._wait(self._chore_at_ns if wake_at_ns is None else min(wake_at_ns, self._chore_at_ns))
         now_ns = self._clock()
         due = wake_at_ns is not None and wake_at_ns <= now_ns
         if due:
@@ -127,21 +147,44 @@ class Loop:
                     events.extend(reader(mask))
             if events or due:
                 self._turn(events, now_ns)
+        if ready and self.gather_ns:
+            self._busy = now_ns - self._news_at_ns < 2 * self.gather_ns
+            self._news_at_ns = now_ns
+        if self._chore_at_ns <= now_ns:
+            self._do_chores(now_ns)
+
+    def _wait(self, due_at_ns: int) -> list[tuple[int, int]]:
+        """Descriptors that are ready; returns when there are some, or at due_at_ns.
+
+        epoll counts in milliseconds and rounds up. A wait that is long compared with that ends exactly,
+        because a takeover may hang on it; a short one may be late by one.
+        """
+        epoll = self._epoll
+        wait_ns = due_at_ns - self._clock()
+        if self._busy and wait_ns > 0:
+            time.sleep(min(wait_ns, self.gather_ns) / _NS)
+            wait_ns = due_at_ns - self._clock()
+        if wait_ns <= 0:
+            return epoll.poll(0, _MOST_DESCRIPTORS_PER_TURN)
+        if wait_ns < _EXACT_FROM_NS:
+            return epoll.poll(wait_ns / _NS, _MOST_DESCRIPTORS_PER_TURN)
+        if wait_ns > _LONGEST_WAIT_NS:
+            return epoll.poll(_LONGEST_WAIT_NS / _NS, _MOST_DESCRIPTORS_PER_TURN)
+        ready = epoll.poll((wait_ns // _MS - 1) / 1000, _MOST_DESCRIPTORS_PER_TURN)
+        wait_ns = due_at_ns - self._clock()
+        if ready or wait_ns <= 0:
+            return ready
+        select.select((epoll,), (), (), wait_ns / _NS)
+        return epoll.poll(0, _MOST_DESCRIPTORS_PER_TURN)
+
+    def _do_chores(self, now_ns: int) -> None:
         for chore in self._chores:
             if chore.due_at_ns <= now_ns:
                 chore.due_at_ns = now_ns + chore.interval_ns
                 news = chore.action(now_ns)
                 if news:
                     self._turn(list(news), now_ns)
-
-    def _wait_s(self, wake_at_ns: int | None) -> float:
-        """Seconds until the machine or a chore is due."""
-        due_at_ns = min((chore.due_at_ns for chore in self._chores), default=None)
-        if due_at_ns is None or (wake_at_ns is not None and wake_at_ns < due_at_ns):
-            due_at_ns = wake_at_ns
-        if due_at_ns is None:
-            return _LONGEST_WAIT_S
-        return min(max(0.0, (due_at_ns - self._clock()) / _NS), _LONGEST_WAIT_S)
+        self._chore_at_ns = min(chore.due_at_ns for chore in self._chores)
 
     def _turn(self, events: Sequence[Event], now_ns: int) -> None:
         """One turn of the machine, and those that the answers of its effects call for."""

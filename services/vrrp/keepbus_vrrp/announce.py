@@ -16,8 +16,8 @@ from keepbus_vrrp.netlink import Address
 from keepbus_vrrp.timers import NS_PER_US, Timer
 from keepbus_vrrp.turn import Turn
 
-Frame = tuple[int, bytes]
-"""Interface index and whole Ethernet frame."""
+Frame = tuple[str, bytes]
+"""Interface name and whole Ethernet frame."""
 
 _BROADCAST = b"\xff" * 6
 _ARP = struct.Struct("!6s6sHHHBBH6s4s6s4s")

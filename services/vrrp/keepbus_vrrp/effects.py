@@ -75,8 +75,8 @@ class Remove(NamedTuple):
 class Announce(NamedTuple):
     """Send Ethernet frames."""
 
-    frames: tuple[tuple[int, bytes], ...]
-    """Interface index and whole frame."""
+    frames: tuple[tuple[str, bytes], ...]
+    """Interface name and whole frame."""
 
 
 class Remember(NamedTuple):
@@ -85,6 +85,13 @@ class Remember(NamedTuple):
     instance: str
     record: str
     holds_lease: bool
+
+
+class Count(NamedTuple):
+    """Keep an instance's counters for the next process."""
+
+    instance: str
+    counters: tuple[int, int, int, int, int, int]
 
 
 class Forget(NamedTuple):

@@ -7,6 +7,10 @@ from typing import NamedTuple
 from keepbus_vrrp.netlink import AddressMessage, LinkMessage
 
 
+Memory = tuple[str, int, int, tuple[int, ...]]
+"""Record (JSON text), last advert sent and end of the lease (CLOCK_BOOTTIME ns), counters."""
+
+
 class WallClock(NamedTuple):
     """The difference of the wall clock to CLOCK_BOOTTIME, nanoseconds: told at the start and when it
     changed. Used for what people read, never for the protocol (T8)."""
@@ -26,8 +30,8 @@ class Remembered(NamedTuple):
 
     boot_id: str
     """The kernel's, of now."""
-    memories: tuple[tuple[str, int, int], ...]
-    """Per instance: record (JSON text), last advert sent and end of the lease, CLOCK_BOOTTIME ns."""
+    memories: tuple[Memory, ...]
+    """One per instance."""
 
 
 class LinkChanged(NamedTuple):

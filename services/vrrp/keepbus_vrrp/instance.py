@@ -13,7 +13,7 @@ from keepbus.config.model import InitialState, VirtualAddress, VrrpInstance
 from keepbus.contracts.vrrp import Statistics, Transition, VrrpState
 from keepbus_vrrp import ipv4, packet, publication, record
 from keepbus_vrrp.announce import Announcer, Frame, gratuitous_arp
-from keepbus_vrrp.effects import Advertise, Install, Remember
+from keepbus_vrrp.effects import Advertise, Count, Install, Remember
 from keepbus_vrrp.netlink import FOREVER_S, Address
 from keepbus_vrrp.sentences import seconds
 from keepbus_vrrp.timers import (
@@ -407,7 +407,9 @@ class Instance:
 
     def _remember(self) -> None:
         text = record.dump(publication.record_of(self))
-        self.turn.effects.append(Remember(self.key, text, self.state is VrrpState.MASTER))
+        holds_lease = self.state is VrrpState.MASTER
+        self.turn.effects.append(Remember(self.key, text, holds_lease))
+        self.turn.effects.append(Count(self.key, publication.counters(self)))
 
     def _encode(self, priority: int) -> bytes:
         message = packet.encode(
@@ -429,5 +431,5 @@ class Instance:
         for address in self.installable(self.all_addresses) if addresses is None else addresses:
             link = self.turn.links.by_index(address.interface_index)
             if link is not None and link.arp and address.address not in self.failed:
-                frames.append((link.index, gratuitous_arp(link.mac, address.address)))
+                frames.append((link.name, gratuitous_arp(link.mac, address.address)))
         return frames

@@ -30,7 +30,7 @@ from keepbus.runtime.machine import (
 )
 from keepbus_vrrp import events, ipv4, packet, publication, reload, start
 from keepbus_vrrp.drops import Drops
-from keepbus_vrrp.effects import Forget, Listen, ReadKernel, Recall, Unlisten
+from keepbus_vrrp.effects import Count, Forget, Listen, ReadKernel, Recall, Unlisten
 from keepbus_vrrp.election import receive
 from keepbus_vrrp.instance import Instance, key_of
 from keepbus_vrrp.sentences import seconds
@@ -49,10 +49,17 @@ class Machine:
         self._turn = Turn()
         self._section: VrrpSection | None = None
         self._kernel_known = False
+        self._surroundings_changed = False
         self._stopped = False
         self.instances: dict[str, Instance] = {}
         self._by_id: dict[int, dict[int, Instance]] = {}
         """Interface index to virtual router id to instance."""
+        self._virtual: dict[str, set[bytes]] = {}
+        """Interface name to the virtual addresses of all instances there."""
+        self._groups: dict[int, frozenset[bytes]] = {}
+        """Interface index to the multicast groups of its instances."""
+        self._local: dict[int, frozenset[bytes]] = {}
+        """Interface index to its own addresses."""
         self._listening: dict[int, tuple[bytes, ...]] = {}
         self._refusing: dict[int, str] = {}
         """Interfaces where no socket could be opened, and why."""
@@ -62,7 +69,7 @@ class Machine:
         """No master's lease ends earlier than this after its timer was due."""
         self._statistics_timer = Timer(self._publish_statistics)
         self._statistics_next = 0
-        self._memories: tuple[tuple[str, int, int], ...] = ()
+        self._memories: tuple[events.Memory, ...] = ()
         self._handlers: dict[type, Callable[[Any], None]] = {
             Configured: self._on_configured,
             StopRequested: self._on_stop,
@@ -91,6 +98,9 @@ class Machine:
             self._step_down_late()
         for event in events_:
             self._handlers[type(event)](event)
+        if self._surroundings_changed:
+            self._surroundings_changed = False
+            self._look_at_all()
         timers.fire(now_ns)
         if turn.transitions != self._reported_transitions:
             self._reported_transitions = turn.transitions
@@ -139,15 +149,15 @@ class Machine:
     ) -> None:
         message = ipv4.payload(datagram)
         instance = routers.get(message[1]) if len(message) > 1 else None
-        link = self._turn.links.by_index(interface_index)
-        local = frozenset() if link is None else frozenset(link.addresses) - self._virtual(link.name)
-        groups = frozenset(self._listening.get(interface_index, ()))
         expected = None if instance is None else instance.expected
-        advert = packet.examine(datagram, expected, groups, local)
+        advert = packet.examine(
+            datagram, expected, self._groups[interface_index], self._local[interface_index]
+        )
         if isinstance(advert, packet.Refused):
             if instance is not None:
                 instance.count_drop(advert.reason)
             name = "" if instance is None else instance.config.name
+            link = self._turn.links.by_index(interface_index)
             interface = "" if link is None else link.name
             source = ipv4.dotted(datagram[12:16])
             self._turn.effects.extend(
@@ -166,15 +176,15 @@ class Machine:
             assert self._section is not None
             self._apply(self._section)
             return
-        self._look_at_all()
-        self._restore_lost()
+        self._surroundings_changed = True
+        self._find_lost()
 
     def _on_link_changed(self, event: events.LinkChanged) -> None:
         if self._turn.links.change_link(event.link) is None:
             self._listening.pop(event.link.interface_index, None)
             self._refusing.pop(event.link.interface_index, None)
             self._turn.effects.append(Unlisten(event.link.interface_index))
-        self._look_at_all()
+        self._surroundings_changed = True
 
     def _on_address_changed(self, event: events.AddressChanged) -> None:
         message = event.address
@@ -186,7 +196,7 @@ class Machine:
                     for address in instance.installable(instance.all_addresses)
                 ):
                     self._lost_address(instance, message.address)
-        self._look_at_all()
+        self._surroundings_changed = True
 
     def _lost_address(self, instance: Instance, address: bytes) -> None:
         """A stranger removed an address of a master: release, all off, back after the skew time."""
@@ -212,7 +222,7 @@ class Machine:
             release=True,
         )
 
-    def _restore_lost(self) -> None:
+    def _find_lost(self) -> None:
         """After a loss of kernel messages: masters whose addresses are not there any more."""
         for instance in self.instances.values():
             if not instance.holds_addresses:
@@ -261,7 +271,7 @@ class Machine:
         if link is not None:
             if link.index in self._refusing:
                 faults.append(f"no socket on {config.interface}: {self._refusing[link.index]}")
-            source = link.primary_address(self._virtual(link.name))
+            source = link.primary_address(self._virtual.get(link.name, ()))
             if config.mcast_src_ip:
                 source = ipv4.pack(config.mcast_src_ip)
             if source:
@@ -270,17 +280,13 @@ class Machine:
                 faults.append(f"interface {config.interface} has no IPv4 address to send from")
         return tuple(faults)
 
-    def _virtual(self, interface: str) -> frozenset[bytes]:
-        """The virtual addresses of all instances on an interface, except an owner's own."""
-        return frozenset(
-            ipv4.pack(address.address)
-            for instance in self.instances.values()
-            for address in instance.all_addresses
-            if address.interface == interface
-        )
-
     def _index(self) -> None:
         """Which instance is where, and the sockets for it."""
+        virtual: dict[str, set[bytes]] = {}
+        for instance in self.instances.values():
+            for address in instance.all_addresses:
+                virtual.setdefault(address.interface, set()).add(ipv4.pack(address.address))
+        self._virtual = virtual
         self._by_id = {}
         groups: dict[int, list[bytes]] = {}
         names: dict[int, str] = {}
@@ -290,6 +296,12 @@ class Machine:
                 self._by_id.setdefault(link.index, {})[instance.config.virtual_router_id] = instance
                 groups.setdefault(link.index, []).append(instance.group)
                 names[link.index] = link.name
+        self._groups = {index: frozenset(wanted) for index, wanted in groups.items()}
+        self._local = {}
+        for index in groups:
+            link = self._turn.links.by_index(index)
+            if link is not None:
+                self._local[index] = frozenset(link.addresses) - virtual.get(link.name, set())
         for index in self._listening.keys() - groups.keys():
             del self._listening[index]
             self._turn.effects.append(Unlisten(index))
@@ -302,7 +314,7 @@ class Machine:
 
     def _on_listen_failed(self, event: events.ListenFailed) -> None:
         self._refusing[event.interface_index] = event.error
-        self._look_at_all()
+        self._surroundings_changed = True
 
     # Configuration and the end
 
@@ -426,10 +438,13 @@ class Machine:
         self._statistics_next = (self._statistics_next + 1) % len(instances)
         instance = instances[self._statistics_next]
         statistics = publication.statistics(instance)
-        if statistics != instance.published_statistics:
+        told = instance.published_statistics
+        if statistics != told:
             instance.published_statistics = statistics
-            instance.remember()
+            self._turn.effects.append(Count(instance.key, publication.counters(instance)))
             self._turn.effects.append(Publish(statistics))
+            if told is not None and statistics.dropped != told.dropped:
+                instance.remember()
         gap_ns = _STATISTICS_INTERVAL_NS // len(instances)
         self._turn.timers.arm(self._statistics_timer, self._turn.now_ns + gap_ns)
 

@@ -3,8 +3,8 @@
 Law of this file: writing is a store into memory, never a system call that could wait for a disk; and a
 process that is killed between two stores leaves the last whole record behind.
 
-The file is an array of cells, one per instance: the moment of the last advert and the end of the lease (two
-64-bit words), the instance's identity, then two copies of the record. A write goes into the older copy, its
+The file is an array of cells, one per instance: 64-bit words (the moment of the last advert, the end of the
+lease, six counters), the instance's identity, then two copies of the record. A write goes into the older copy, its
 head (number, length, CRC) last; a copy whose CRC is wrong does not exist.
 """
 
@@ -24,6 +24,8 @@ _FIRST_CELLS = 8
 _MAGIC = b"keepbus vrrp memory 1\n".ljust(64, b"\0")
 _FILE_HEAD = 4096
 _LEASE = struct.Struct("=QQ")
+_COUNTERS = struct.Struct("=6Q")
+_COUNTERS_AT = _LEASE.size
 _HEAD = struct.Struct("=QII")
 
 
@@ -49,15 +51,16 @@ class Memory:
             else:
                 self._cells[self._key(at)] = at
 
-    def read(self) -> list[tuple[str, int, int]]:
-        """All records, each with the moment of the last advert and the end of the lease."""
+    def read(self) -> list[tuple[str, int, int, tuple[int, ...]]]:
+        """All records, each with the moment of the last advert, the end of the lease and the counters."""
         found = []
         for at in self._cells.values():
             newest = self._newest(at)
             if newest is not None:
                 body_at = newest[1] + _HEAD.size
                 text = self._map[body_at : body_at + newest[2]].decode(errors="replace")
-                found.append((text, *_LEASE.unpack_from(self._map, at)))
+                counters = _COUNTERS.unpack_from(self._map, at + _COUNTERS_AT)
+                found.append((text, *_LEASE.unpack_from(self._map, at), counters))
         return found
 
     def write(self, key: str, record: str, *, holds_lease: bool) -> None:
@@ -82,6 +85,10 @@ class Memory:
     def renew(self, key: str, sent_at_ns: int, lease_end_ns: int) -> None:
         """An advert left."""
         _LEASE.pack_into(self._map, self._cell(key), sent_at_ns, lease_end_ns)
+
+    def count(self, key: str, counters: tuple[int, int, int, int, int, int]) -> None:
+        """Keep counters."""
+        _COUNTERS.pack_into(self._map, self._cell(key) + _COUNTERS_AT, *counters)
 
     def forget(self, key: str) -> None:
         """Empty a cell."""
@@ -122,5 +129,5 @@ class Memory:
             at = self._cells[key] = self._free.pop()
             name = key.encode()[: _COPIES_AT - _KEY_AT]
             self._map[at + _KEY_AT : at + _COPIES_AT] = name.ljust(_COPIES_AT - _KEY_AT, b"\0")
-            _LEASE.pack_into(self._map, at, 0, 0)
+            self._map[at : at + _KEY_AT] = bytes(_KEY_AT)
         return at

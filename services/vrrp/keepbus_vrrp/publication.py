@@ -91,26 +91,39 @@ def record_of(instance: Instance) -> Record:
         since_ns=instance.since_ns,
         cause=instance.cause,
         history=instance.history,
-        statistics=statistics(instance),
+        dropped=dict(instance.dropped),
         addresses=instance.all_addresses if instance.state is VrrpState.MASTER else (),
     )
 
 
-def adopt(instance: Instance, record: Record) -> None:
+def counters(instance: Instance) -> tuple[int, int, int, int, int, int]:
+    """What `adopt` takes back."""
+    return (
+        instance.adverts_received,
+        instance.adverts_sent,
+        instance.became_master,
+        instance.released_master,
+        instance.priority_zero_received,
+        instance.priority_zero_sent,
+    )
+
+
+def adopt(instance: Instance, record: Record, counted: tuple[int, ...]) -> None:
     """Count on where the record ends (D18, N1); the state is not taken over here."""
     instance.life = record.life
     instance.transitions = record.transitions
     instance.since_ns = record.since_ns
     instance.cause = record.cause
     instance.history = record.history
-    counters = record.statistics
-    instance.adverts_received = counters.adverts_received
-    instance.adverts_sent = counters.adverts_sent
-    instance.became_master = counters.became_master
-    instance.released_master = counters.released_master
-    instance.priority_zero_received = counters.priority_zero_received
-    instance.priority_zero_sent = counters.priority_zero_sent
-    instance.dropped = dict(counters.dropped)
+    (
+        instance.adverts_received,
+        instance.adverts_sent,
+        instance.became_master,
+        instance.released_master,
+        instance.priority_zero_received,
+        instance.priority_zero_sent,
+    ) = counted
+    instance.dropped = dict(record.dropped)
 
 
 def takeover_cause(instance: Instance) -> str:

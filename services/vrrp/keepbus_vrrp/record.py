@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from keepbus.config.model import VirtualAddress, VrrpInstance
 from keepbus.contracts.schema import SchemaError, from_plain, to_plain
-from keepbus.contracts.vrrp import Statistics, Transition, VrrpState
+from keepbus.contracts.vrrp import Transition, VrrpState
 
 MOST_OCTETS = 16_000
 """A longer record loses its oldest transitions."""
@@ -33,7 +33,7 @@ class Record:
     since_ns: int
     cause: str
     history: tuple[Transition, ...]
-    statistics: Statistics
+    dropped: dict[str, int]
     addresses: tuple[VirtualAddress, ...]
     """Installed then, if it was master."""
 

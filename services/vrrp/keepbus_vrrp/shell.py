@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -40,6 +39,7 @@ class Shell:
             effects.Remove: self._remove,
             effects.Announce: self._announce,
             effects.Remember: self._remember,
+            effects.Count: self._count,
             effects.Forget: self._forget,
             effects.Listen: self._listen,
             effects.Unlisten: self._unlisten,
@@ -107,15 +107,18 @@ class Shell:
             self._complain(f"{_text(address)} could not be removed: {error}")
 
     def _announce(self, effect: effects.Announce) -> None:
-        for index, frame in effect.frames:
+        for interface, frame in effect.frames:
             try:
-                self._announcements.send(socket.if_indextoname(index), frame)
+                self._announcements.send(interface, frame)
             except OSError as error:
                 self._complain(f"an announcement could not be sent: {error.strerror}")
                 return
 
     def _remember(self, effect: effects.Remember) -> None:
         self._memory.write(effect.instance, effect.record, holds_lease=effect.holds_lease)
+
+    def _count(self, effect: effects.Count) -> None:
+        self._memory.count(effect.instance, effect.counters)
 
     def _forget(self, effect: effects.Forget) -> None:
         self._memory.forget(effect.instance)

@@ -13,26 +13,26 @@ from keepbus.contracts.vrrp import Resumed, VrrpState
 from keepbus.runtime.machine import Log, Publish
 from keepbus_vrrp import ipv4, publication, record
 from keepbus_vrrp.effects import Forget
+from keepbus_vrrp.events import Memory
 from keepbus_vrrp.instance import Instance
 from keepbus_vrrp.record import Record
 from keepbus_vrrp.timers import NS_PER_US
 from keepbus_vrrp.turn import Turn
 
 
-def begin(instances: Iterable[Instance], memories: Iterable[tuple[str, int, int]], turn: Turn) -> None:
+def begin(instances: Iterable[Instance], memories: Iterable[Memory], turn: Turn) -> None:
     """Start instances that are in Initialize. memories as in events.Remembered, empty on a reload."""
-    remembered: dict[str, tuple[Record, int, int]] = {}
-    for text, sent_at_ns, lease_end_ns in memories:
-        found = record.load(text)
+    remembered: dict[str, tuple[Record, Memory]] = {}
+    for memory in memories:
+        found = record.load(memory[0])
         if found is not None:
-            remembered[found.key] = (found, sent_at_ns, lease_end_ns)
+            remembered[found.key] = (found, memory)
     for instance in instances:
-        memory = remembered.pop(instance.key, None)
-        if memory is None:
+        if instance.key not in remembered:
             _start(instance, "started", ())
             continue
-        found, sent_at_ns, lease_end_ns = memory
-        publication.adopt(instance, found)
+        found, (_, sent_at_ns, lease_end_ns, counted) = remembered.pop(instance.key)
+        publication.adopt(instance, found, counted)
         why_not = _obstacle(instance, found, lease_end_ns)
         if not why_not:
             _resume(instance, sent_at_ns)
@@ -40,7 +40,7 @@ def begin(instances: Iterable[Instance], memories: Iterable[tuple[str, int, int]
             _start(instance, f"started; not resumed as master: {why_not}", found.addresses)
         else:
             _start(instance, "started", ())
-    for key, (found, _, _) in remembered.items():
+    for key, (found, _) in remembered.items():
         _remove(turn, key, found.addresses)
         turn.effects.append(Forget(key))
 
