@@ -57,7 +57,7 @@ def run(path: Path) -> dict[str, object]:
 def main(results: Path, names: list[str]) -> None:
     """Run the scenarios, each leaving its result in a file, then end the machine."""
     here = Path(__file__).parent
-    sys.path.insert(0, str(here))
+    sys.path[:0] = [str(here), str(here.parent / "netns")]
     try:
         prepare()
         for name in names:

@@ -13,9 +13,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from ipvs_wire import Web, ask, inside, ip, spawn, sysctl
 from keepbus_ipvs.kernel import Kernel
 from keepbus_ipvs.words import of_endpoint
-from wire import Web, ask, inside, ip, spawn, sysctl
 
 from keepbus.config.compiler import compile_file
 from keepbus.runtime import generation

@@ -1,4 +1,4 @@
-"""The ipvs machine: start, verdicts, drift, errors, restart, reload, stop."""
+"""The ipvs machine: start, driver, verdicts, drift, errors."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ from keepbus_ipvs.table import AF_INET, TCP, Entry, Service, ServiceKey
 from keepbus.contracts import ipvs as contract
 from keepbus.contracts.checker import Verdict
 from keepbus.contracts.common import Status
-from keepbus.contracts.message import Header, Message, topic_of
-from keepbus.runtime.machine import BusMessage, Exit, Log, Publish, Withdraw
+from keepbus.runtime.machine import BusMessage, Log, Publish
 
 A, B = "172.16.1.3", "172.16.1.4"
 SORRY = "172.16.1.99"
@@ -29,18 +28,6 @@ def started(*servers: object, **options: object) -> Play:
     play = Play(**options)  # type: ignore[arg-type]
     play.configure(*(servers or (PAIR,)))  # type: ignore[arg-type]
     return play
-
-
-def crashed(play: Play) -> Play:
-    """The next process on the same table and memory."""
-    return Play(table=play.table, owned=play.owned)
-
-
-def earlier_state(play: Play) -> BusMessage:
-    """What the hub retains of the process before."""
-    body = play.told(contract.VirtualServer)[-1]
-    header = Header(1, "node", "ipvs", "earlier", 1, 1, WALL_NS, WALL_NS, "")
-    return BusMessage(Message(topic_of(body, "ipvs"), header, body), WALL_NS)
 
 
 class TestStart:
@@ -289,137 +276,3 @@ class TestErrors:
         assert len(play.batches) > 1
         assert max(map(len, play.batches)) < 1300
         assert sum(map(len, play.batches)) == 12 * 200
-
-
-class TestRestart:
-    def test_w10_restart_changes_not_one_entry(self) -> None:
-        first = started()
-        first.verdict(check_of(A), Verdict.DOWN)
-        second = crashed(first)
-        second.configure(PAIR)
-        second.verdict(check_of(A), Verdict.DOWN)
-        second.verdict(check_of(B), Verdict.UP)
-        second.wait(10)
-        assert second.take() == []
-
-    def test_nothing_is_written_before_the_retained_verdicts_had_their_chance(self) -> None:
-        first = started()
-        first.verdict(check_of(A), Verdict.DOWN)
-        second = crashed(first)
-        second.configure(PAIR)
-        second.wait(1.4)
-        assert second.take() == []
-        assert second.status is not None
-        assert second.status.status is Status.STARTING
-
-    def test_without_any_verdict_a_server_in_the_kernel_stays_even_with_alpha(self) -> None:
-        server = virtual(real(A), alpha=True)
-        first = started(server)
-        first.verdict(check_of(A), Verdict.UP)
-        second = crashed(first)
-        second.configure(server)
-        second.wait(10)
-        assert second.take() == []
-        second.verdict(check_of(A), Verdict.DOWN)
-        assert second.take() == [f"-d {S} -r 172.16.1.3:80"]
-
-    def test_without_any_verdict_the_last_published_state_decides(self) -> None:
-        first = started()
-        first.verdict(check_of(A), Verdict.DOWN)
-        second = crashed(first)
-        second.configure(PAIR)
-        second.turn(earlier_state(first))
-        second.wait(10)
-        assert second.take() == []
-        assert second.told(contract.VirtualServer)[-1].real_servers[0].verdict is Verdict.DOWN
-
-    def test_quorum_within_its_band_is_what_it_was(self) -> None:
-        server = virtual(real(A, 2), real(B, 3), sorry=SORRY, quorum=3, hysteresis=1)
-        first = started(server)
-        first.verdict(check_of(B), Verdict.UP)
-        first.verdict(check_of(A), Verdict.DOWN)
-        assert first.told(contract.VirtualServer)[-1].quorum_up
-        second = crashed(first)
-        second.configure(server)
-        second.verdict(check_of(B), Verdict.UP)
-        second.verdict(check_of(A), Verdict.DOWN)
-        assert second.take() == []
-        assert second.told(contract.VirtualServer)[-1].quorum_up
-
-    def test_service_that_left_the_file_meanwhile_is_removed(self) -> None:
-        first = started(PAIR, virtual(real(A), address="172.16.1.253"))
-        second = crashed(first)
-        second.configure(PAIR)
-        second.wait(2)
-        assert second.take() == ["-D -t 172.16.1.253:80"]
-        assert second.owned == (KEY,)
-
-    def test_everything_left_the_file_meanwhile(self) -> None:
-        second = crashed(started())
-        second.configure()
-        assert second.take() == [f"-D {S}"]
-        assert second.status is not None
-        assert second.status.status is Status.IDLE
-
-
-class TestReload:
-    def test_same_configuration_writes_nothing(self) -> None:
-        play = started()
-        play.take()
-        play.configure(PAIR)
-        assert play.take() == []
-
-    def test_new_address_comes_before_the_old_one_leaves(self) -> None:
-        play = started()
-        play.take()
-        play.configure(virtual(real(A), address="172.16.1.253"))
-        assert play.take() == [
-            "-A -t 172.16.1.253:80 -s rr",
-            "-a -t 172.16.1.253:80 -r 172.16.1.3:80 -g -w 1",
-            f"-D {S}",
-        ]
-        assert [effect.topic for effect in play.of(Withdraw)] == [
-            "state/ipvs/virtual_server/[172.16.1.254]:tcp:80"
-        ]
-
-    def test_verdicts_and_quorum_outlive_it(self) -> None:
-        play = started()
-        play.verdict(check_of(A), Verdict.DOWN)
-        play.take()
-        play.configure(virtual(real(A), real(B, 5), sorry=SORRY))
-        assert play.take() == [f"-e {S} -r 172.16.1.4:80 -g -w 5"]
-
-
-class TestStop:
-    def test_owned_services_are_removed_and_forgotten(self) -> None:
-        play = started()
-        play.take()
-        play.stop()
-        assert play.take() == [f"-D {S}"]
-        assert play.owned == ()
-        assert play.of(Exit) == [Exit(0)]
-        assert len(play.of(Withdraw)) == 1
-
-    def test_keep_table_leaves_all_and_remembers_it(self) -> None:
-        play = started(keep_table=True)
-        play.take()
-        play.stop()
-        assert play.take() == []
-        assert play.owned == (KEY,)
-        assert play.of(Exit) == [Exit(0)]
-
-    def test_table_that_cannot_be_cleared_does_not_hold_up_the_stop(self) -> None:
-        play = started()
-        play.fails = {f"-D {S}": "the kernel's answer was lost"}
-        play.stop()
-        assert play.of(Exit) == []
-        play.wait(3.1)
-        assert play.of(Exit) == [Exit(1)]
-        assert play.owned == (KEY,)
-
-    def test_stop_before_there_was_a_driver(self) -> None:
-        play = Play()
-        play.driver = Opened("", "no driver")
-        play.configure(PAIR)
-        play.stop()
-        assert play.of(Exit) == [Exit(0)]

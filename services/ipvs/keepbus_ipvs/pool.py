@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from keepbus.config import model
+from keepbus.config.model import Forwarding, Protocol, RealServer, SorryServer, VirtualServer
 from keepbus.contracts import ipvs as contract
 from keepbus.contracts.checker import CheckVerdict, Verdict
 from keepbus_ipvs.table import (
@@ -36,11 +36,11 @@ from keepbus_ipvs.table import (
 )
 
 METHODS = {
-    model.Forwarding.NAT: MASQUERADE,
-    model.Forwarding.DR: DIRECT,
-    model.Forwarding.TUN: TUNNEL,
+    Forwarding.NAT: MASQUERADE,
+    Forwarding.DR: DIRECT,
+    Forwarding.TUN: TUNNEL,
 }
-_PROTOCOLS = {model.Protocol.TCP: TCP, model.Protocol.UDP: UDP}
+_PROTOCOLS = {Protocol.TCP: TCP, Protocol.UDP: UDP}
 _SORRY_WEIGHT = 1
 
 
@@ -48,7 +48,7 @@ _SORRY_WEIGHT = 1
 class Member:
     """A real server and what is known of it."""
 
-    server: model.RealServer
+    server: RealServer
     destination: Destination
     """As it is entered while it lives."""
     verdict: Verdict = Verdict.UNKNOWN
@@ -63,7 +63,7 @@ class Member:
 class Pool:
     """The state of one virtual server. `evaluate` is the only writer of it, `adopt…` its memory."""
 
-    virtual_server: model.VirtualServer
+    virtual_server: VirtualServer
     service: Service
     members: tuple[Member, ...]
     sorry: Destination | None
@@ -168,7 +168,7 @@ class Pool:
         return f"quorum {word}: weight {self.weight_up} is up, {self.virtual_server.quorum} is needed"
 
 
-def pool_of(virtual_server: model.VirtualServer) -> Pool:
+def pool_of(virtual_server: VirtualServer) -> Pool:
     """A pool that knows nothing yet; raises ValueError when an address is none."""
     real_servers: dict[DestinationKey, Member] = {}
     for server in virtual_server.real_servers:
@@ -184,7 +184,7 @@ def pool_of(virtual_server: model.VirtualServer) -> Pool:
     )
 
 
-def _service(virtual_server: model.VirtualServer) -> Service:
+def _service(virtual_server: VirtualServer) -> Service:
     family = family_of(virtual_server.address)
     netmask, flags = WHOLE_ADDRESS[family], 0
     if virtual_server.persistence_timeout_s:
@@ -206,7 +206,7 @@ def _service(virtual_server: model.VirtualServer) -> Service:
     )
 
 
-def _destination(virtual_server: model.VirtualServer, server: model.RealServer) -> Destination:
+def _destination(virtual_server: VirtualServer, server: RealServer) -> Destination:
     return Destination(
         key=_destination_key(virtual_server, server.address, server.port, server.forwarding),
         forwarding=_method(virtual_server, server.address, server.port, server.forwarding),
@@ -216,7 +216,7 @@ def _destination(virtual_server: model.VirtualServer, server: model.RealServer) 
     )
 
 
-def _sorry(virtual_server: model.VirtualServer, server: model.SorryServer) -> Destination:
+def _sorry(virtual_server: VirtualServer, server: SorryServer) -> Destination:
     return Destination(
         key=_destination_key(virtual_server, server.address, server.port, server.forwarding),
         forwarding=_method(virtual_server, server.address, server.port, server.forwarding),
@@ -224,9 +224,7 @@ def _sorry(virtual_server: model.VirtualServer, server: model.SorryServer) -> De
     )
 
 
-def _method(
-    virtual_server: model.VirtualServer, address: str, port: int, forwarding: model.Forwarding
-) -> int:
+def _method(virtual_server: VirtualServer, address: str, port: int, forwarding: Forwarding) -> int:
     # The kernel drops what it would have to rewrite to a loopback address for another host; delivered as it
     # came it reaches the server, and nothing else is different as long as the port is the same.
     if METHODS[forwarding] == MASQUERADE and is_loopback(address) and port in (0, virtual_server.port):
@@ -235,10 +233,10 @@ def _method(
 
 
 def _destination_key(
-    virtual_server: model.VirtualServer, address: str, port: int, forwarding: model.Forwarding
+    virtual_server: VirtualServer, address: str, port: int, forwarding: Forwarding
 ) -> DestinationKey:
     # Only NAT rewrites ports (W2); keepalived forces the port of the others, and so do we.
-    rewritten = forwarding is model.Forwarding.NAT and port != 0
+    rewritten = forwarding is Forwarding.NAT and port != 0
     return DestinationKey(canonical(address), port if rewritten else virtual_server.port)
 
 

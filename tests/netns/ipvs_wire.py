@@ -1,7 +1,7 @@
-"""Network namespaces, web servers and clients of the guest, all in its one process.
+"""Network namespaces, web servers and clients, all in one process.
 
-A fork costs a tenth of a second in there, so namespaces are entered by threads and links are made by a few
-batches of `ip`.
+Namespaces are entered by threads and links are made by a few batches of `ip`: inside User-Mode Linux, where
+this is used too, a fork costs a tenth of a second.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import subprocess
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import TypeVar
 
 CLONE_NEWNET = 0x40000000
@@ -65,9 +66,10 @@ def sysctl(namespace: str, **values: int) -> None:
     inside(namespace, write)
 
 
-def spawn(namespace: str, *command: str) -> subprocess.Popen[bytes]:
-    """A process in the namespace; its output goes to the console."""
-    return subprocess.Popen(command, preexec_fn=lambda: enter(namespace))
+def spawn(namespace: str, *command: str, log: Path | None = None) -> subprocess.Popen[bytes]:
+    """A process in the namespace; what it logs goes to the end of a file, or to the console."""
+    with contextlib.nullcontext() if log is None else log.open("ab") as stderr:
+        return subprocess.Popen(command, preexec_fn=lambda: enter(namespace), stderr=stderr)
 
 
 class Web:

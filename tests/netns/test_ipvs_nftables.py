@@ -1,0 +1,261 @@
+"""The nftables driver with traffic: a client, a director and two web servers in network namespaces.
+
+hub, checker and ipvs run as processes on the director. Numbers are exact, because round robin is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from ipvs_wire import Web, ask, inside, ip, spawn, sysctl
+
+from keepbus.config.compiler import compile_file
+from keepbus.runtime import generation
+
+pytestmark = [
+    pytest.mark.skipif(
+        os.geteuid() != 0 or shutil.which("nft") is None or shutil.which("ip") is None,
+        reason="needs root, nft and ip: NAT through nftables is not tested",
+    ),
+    pytest.mark.timeout(120),
+]
+
+VIP = "192.0.2.100"
+ONE, TWO = "198.51.100.1", "198.51.100.2"
+CONFIGURATION = f"""
+virtual_server {VIP} 80 {{
+    delay_loop 1
+    lb_algo wrr
+    lb_kind NAT
+    protocol TCP
+    sorry_server 127.0.0.1 80
+    real_server {ONE} 80 {{
+        weight 1
+        TCP_CHECK {{
+            connect_timeout 1
+            retry 0
+        }}
+    }}
+    real_server {TWO} 8080 {{
+        weight 2
+        TCP_CHECK {{
+            connect_timeout 1
+            retry 0
+        }}
+    }}
+}}
+virtual_server {VIP} 81 {{
+    lb_algo sh
+    lb_kind NAT
+    protocol TCP
+    real_server {ONE} 80 {{
+        weight 1
+    }}
+    real_server {TWO} 8080 {{
+        weight 1
+    }}
+}}
+virtual_server {VIP} 82 {{
+    lb_algo wlc
+    lb_kind NAT
+    protocol TCP
+    real_server {ONE} 80 {{
+        weight 1
+    }}
+}}
+virtual_server {VIP} 83 {{
+    delay_loop 1
+    lb_algo rr
+    lb_kind NAT
+    protocol TCP
+    real_server {ONE} 7777 {{
+        weight 1
+    }}
+    real_server {TWO} 8080 {{
+        weight 1
+        TCP_CHECK {{
+            connect_timeout 1
+            retry 0
+        }}
+    }}
+}}
+"""
+
+
+class Site:
+    """Three namespaces, the services of the director, and the two web servers."""
+
+    def __init__(self, run_dir: Path) -> None:
+        self.client, self.director, self.farm = (f"ipvs{os.getpid()}{letter}" for letter in "cdf")
+        self.run_dir = run_dir
+        self.log = run_dir / "services.log"
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.webs: dict[str, Web] = {}
+
+    def build(self) -> None:
+        names = (self.client, self.director, self.farm)
+        ip([f"netns add {name}" for name in names])
+        ip(
+            [
+                f"link add eth0 netns {self.director} type veth peer name eth0 netns {self.client}",
+                f"link add eth1 netns {self.director} type veth peer name eth0 netns {self.farm}",
+            ]
+        )
+        up = ["link set lo up", "link set eth0 up"]
+        ip([*up, "addr add 192.0.2.1/24 dev eth0", f"addr add {VIP}/32 dev eth0", "link set eth1 up",
+            "addr add 198.51.100.254/24 dev eth1"], self.director)  # fmt: skip
+        ip([*up, "addr add 192.0.2.2/24 dev eth0"], self.client)
+        ip([*up, f"addr add {ONE}/24 dev eth0", f"addr add {TWO}/24 dev eth0",
+            "route add default via 198.51.100.254"], self.farm)  # fmt: skip
+        sysctl(self.director, ip_forward=1)
+        self.serve("one", "two")
+        self.webs["sorry"] = Web(self.director, "0.0.0.0", "sorry")
+        for name in ("bus/speak", "bus/listen", "locks", "log"):
+            (self.run_dir / name).mkdir(parents=True)
+        file = self.run_dir / "keepalived.conf"
+        file.write_text(CONFIGURATION)
+        configuration = compile_file(file, permissive=True).configuration
+        assert configuration is not None
+        generation.write(self.run_dir, configuration, file)
+        for service in ("hub", "checker", "ipvs"):
+            self.start(service)
+
+    def serve(self, *names: str) -> None:
+        places = {"one": (ONE, 80), "two": (TWO, 8080)}
+        for name in names:
+            address, port = places[name]
+            self.webs[name] = Web(self.farm, address, name, port)
+
+    def kill(self, *names: str) -> None:
+        for name in names:
+            self.webs.pop(name).close()
+
+    def start(self, service: str) -> None:
+        command = [sys.executable, "-m", f"keepbus_{service}", "-r", str(self.run_dir)]
+        if service == "ipvs":
+            command += ["--driver", "nftables"]
+        self.processes[service] = spawn(self.director, *command, log=self.log)
+
+    def ask(self, times: int, port: int = 80) -> dict[str, int]:
+        return ask(self.client, VIP, times, port)
+
+    def nft(self, *arguments: str) -> str:
+        command = ["ip", "netns", "exec", self.director, "nft", *arguments]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+    def rules(self) -> list[object]:
+        """Rules and handles of our table; a handle changes when a rule is written anew."""
+        try:
+            listing = json.loads(self.nft("--json", "--handle", "list", "table", "inet", "keepbus"))
+        except subprocess.CalledProcessError:
+            return []
+        return [item["rule"] for item in listing["nftables"] if "rule" in item]
+
+    def close(self) -> None:
+        for process in reversed(self.processes.values()):
+            process.terminate()
+        for process in self.processes.values():
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(5)
+            process.kill()
+            process.wait()
+        for web in self.webs.values():
+            web.close()
+        for name in (self.client, self.director, self.farm):
+            subprocess.run(["ip", "netns", "del", name], check=False, capture_output=True)
+
+
+def until(condition: Callable[[], bool], limit_s: float = 15.0) -> None:
+    """Wait for a condition, which only a defect keeps away for so long."""
+    deadline = time.monotonic() + limit_s
+    while not condition():
+        assert time.monotonic() < deadline, "did not happen in time"
+        time.sleep(0.05)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    site = Site(tmp_path_factory.mktemp("nftables"))
+    try:
+        site.build()
+        until(lambda: len(site.rules()) >= 6)
+        yield site
+    finally:
+        site.close()
+
+
+def test_requests_are_spread_by_weight(site: Site) -> None:
+    assert site.ask(12) == {"one": 4, "two": 8}
+
+
+def test_source_hash_sends_a_client_to_one_server(site: Site) -> None:
+    assert list(site.ask(8, 81).values()) == [8]
+
+
+def test_director_itself_reaches_the_virtual_server(site: Site) -> None:
+    assert ask(site.director, VIP, 6) == {"one": 2, "two": 4}
+
+
+def test_scheduler_that_nftables_has_not_is_refused_and_nothing_is_listening(site: Site) -> None:
+    assert site.ask(1, 82) == {"Connection refused": 1}
+
+
+def test_restart_writes_not_one_rule(site: Site) -> None:
+    before = site.rules()
+    site.processes["ipvs"].kill()
+    site.processes["ipvs"].wait()
+    assert site.ask(3) == {"one": 1, "two": 2}
+    site.start("ipvs")
+    time.sleep(3)
+    assert site.rules() == before
+
+
+def test_open_connection_goes_on_while_the_other_server_comes_and_goes(site: Site) -> None:
+    listener = inside(site.farm, lambda: socket.create_server((ONE, 7777)))
+    for _ in range(2):  # round robin: one of two connections meets the listener
+        client = inside(site.client, lambda: socket.create_connection((VIP, 83), timeout=3))
+        listener.settimeout(0.5)
+        with contextlib.suppress(TimeoutError):
+            server, _peer = listener.accept()
+            break
+    with listener, client, server:
+        site.kill("two")
+        until(lambda: site.ask(2) == {"one": 2})
+        client.sendall(b"still here")
+        assert server.recv(100) == b"still here"
+        site.serve("two")
+        until(lambda: site.ask(3) == {"one": 1, "two": 2})
+        server.sendall(b"so am I")
+        assert client.recv(100) == b"so am I"
+
+
+def test_local_sorry_server_answers_other_hosts_when_all_are_dead(site: Site) -> None:
+    site.kill("one", "two")
+    until(lambda: site.ask(2) == {"sorry": 2})
+    site.serve("one", "two")
+    until(lambda: site.ask(3) == {"one": 1, "two": 2})
+
+
+def test_deleted_table_is_back_within_five_seconds(site: Site) -> None:
+    before = len(site.rules())
+    site.nft("delete", "table", "inet", "keepbus")
+    until(lambda: len(site.rules()) == before, 5.0)
+    assert site.ask(3) == {"one": 1, "two": 2}
+    assert "was changed by somebody else" in site.log.read_text()
+
+
+def test_stop_removes_the_table_and_nothing_else(site: Site) -> None:
+    site.nft("add", "table", "inet", "other")
+    site.processes["ipvs"].terminate()
+    assert site.processes["ipvs"].wait(5) == 0
+    assert site.nft("list", "tables").split() == ["table", "inet", "other"]
