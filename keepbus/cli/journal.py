@@ -12,7 +12,8 @@ from typing import Any
 from keepbus.contracts.message import Body, body_class
 from keepbus.contracts.schema import SchemaError, from_plain
 
-_TOPIC = re.compile(rb'"topic":"([^"\\]*)"')
+# As keepbus.contracts.record writes it; a `topic` further on belongs to the body.
+_TOPIC = re.compile(rb'\{"time":"[^"\\]*","topic":"([^"\\]*)"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ def entries(paths: list[Path], wanted: Callable[[str], bool], findings: Findings
     for path in paths:
         with path.open("rb") as file:
             for line in file:
-                topic = _TOPIC.search(line)
+                topic = _TOPIC.match(line)
                 if topic is None:
                     _account(line, findings)
                     continue

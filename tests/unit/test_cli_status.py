@@ -1,0 +1,193 @@
+"""`keepbus status`: what is shown, and what counts as a problem."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from keepbus.cli.node import SERVICES, SILENT_NS, Node, assemble
+from keepbus.cli.status import as_json, as_text
+from keepbus.cli.terminal import Paint, visible
+from keepbus.contracts import checker, common, ipvs, notify, vrrp
+from keepbus.contracts.common import Status
+from keepbus.contracts.message import Body, Header, Message, topic_of
+
+NOW_NS = 1_795_361_366_348_782_000
+S = 1_000_000_000
+BEAT = common.Service(
+    pid=7, started_ns=NOW_NS - 90 * S, generation=3, status=Status.READY, detail="fine", progress=1
+)
+INSTANCE = vrrp.Instance(
+    name="VI_1", interface="eth0", family="IPv4", virtual_router_id=51, version=2, life="l",
+    state=vrrp.VrrpState.MASTER, transitions=2, since_ns=NOW_NS - 12 * S, cause="no advert for 3.4 s",
+    base_priority=150, effective_priority=150, advert_interval_us=1_000_000,
+    master_down_interval_us=3_400_000,
+    master_address="10.0.0.1", master_priority=150, virtual_addresses=("10.0.0.99/24", "10.0.0.98/24"),
+    holds_addresses=True, lease_us=2_000_000,
+)  # fmt: skip
+REAL = ipvs.RealServer(
+    address="172.16.1.3:80", configured_weight=2, weight=2, verdict=checker.Verdict.UP, in_table=True,
+    since_ns=NOW_NS - 5 * S, checks=("c",), reason="TCP connect: connected",
+)  # fmt: skip
+SERVER = ipvs.VirtualServer(
+    name="[172.16.1.254]:tcp:80", address="172.16.1.254:80", protocol="TCP", scheduler="wrr", forwarding="DR",
+    persistence_timeout_s=50, quorum=1, quorum_up=True, weight_up=2, changes=0, since_ns=NOW_NS,
+    sorry_server="127.0.0.1:80", sorry_server_active=False, real_servers=(REAL,),
+)  # fmt: skip
+STATISTICS = vrrp.Statistics(name="VI_1", last_advert_ns=NOW_NS - 15 * S)
+NOTIFIED = notify.Notified(
+    name="VI_1", life="l", notified=2, pending=0, lost=0, runs=2, failures=0, last_command="/x m", last_exit=0
+)
+
+
+def change(body: Any, **fields: Any) -> Any:
+    return dataclasses.replace(body, **fields)
+
+
+def states(*bodies: tuple[str, Body], silent: str = "", missing: str = "") -> dict[str, Message]:
+    """The states of a node: a heartbeat of each service, and these bodies of these sources."""
+    found = {}
+    beats = [(name, change(BEAT)) for name in SERVICES if name != missing]
+    for source, body in [*beats, *bodies]:
+        heard_ns = NOW_NS - (SILENT_NS + 1 if source == silent else S // 2)
+        header = Header(1, "d1", source, "b", 1, 1, heard_ns - 60 * S, heard_ns, "")
+        topic = topic_of(body, source)
+        found[topic] = Message(topic, header, body)
+    return found
+
+
+WELL = (
+    ("vrrp", INSTANCE),
+    ("vrrp", STATISTICS),
+    ("ipvs", SERVER),
+    ("notify", NOTIFIED),
+)
+
+
+def node(*bodies: tuple[str, Body], **options: Any) -> Node:
+    return assemble(states(*bodies, **options), NOW_NS, 3)
+
+
+def text(shown: Node, width: int | None = None, colour: bool = False) -> str:
+    return "\n".join(as_text(shown, Path("/run/keepbus"), Paint(colour), width))
+
+
+def test_a_node_that_is_well() -> None:
+    shown = node(*WELL)
+    assert shown.problems() == []
+    page = text(shown)
+    for words in (
+        "d1 · generation 3 · /run/keepbus",
+        "VI_1  MASTER for 12 s  priority 150  eth0 vrid 51 v2",
+        "no advert for 3.4 s",
+        "10.0.0.99/24 10.0.0.98/24: held (lease 2.0 s)",
+        "master 10.0.0.1 (this node), last advert of another 15 s ago",
+        "/x m succeeded",
+        "172.16.1.254:80 TCP wrr DR persistent 50 s  up  weight 2, quorum 1",
+        "172.16.1.3:80  up  weight 2  5.0 s  TCP connect: connected",
+        "sorry server 127.0.0.1:80 stands by",
+        "hub       ready  pid 7  gen 3  up 1 min 30 s  heard 500 ms ago  fine",
+        "all is well",
+    ):
+        assert words in page, words
+    for service in SERVICES:
+        assert f"  {service} " in page
+
+
+FAULTY = change(INSTANCE, state=vrrp.VrrpState.FAULT, holds_addresses=False)
+DOWN = change(REAL, verdict=checker.Verdict.DOWN, reason="refused")
+PROBLEMS = [
+    ((("vrrp", change(FAULTY, faults=("eth0 is down",))),), "VI_1 is in FAULT: eth0 is down"),
+    ((("vrrp", change(INSTANCE, holds_addresses=False)),), "VI_1 is MASTER without its addresses"),
+    ((("ipvs", change(SERVER, quorum_up=False, weight_up=0)),), "has no quorum: weight 0, 1 wanted"),
+    ((("ipvs", change(SERVER, error="the kernel has no wrr")),), "the kernel has no wrr"),
+    ((("ipvs", change(SERVER, real_servers=(DOWN,))),), "3:80 of [172.16.1.254]:tcp:80 is down: refused"),
+    ((("notify", change(NOTIFIED, lost=2)),), "2 transitions of VI_1 were never notified"),
+    ((("audit", change(BEAT, status=Status.DEGRADED, detail="disk full")),), "audit is degraded: disk full"),
+    ((("audit", change(BEAT, status=Status.STARTING, detail="starting")),), "audit is starting"),
+    ((("vrrp", change(BEAT, generation=2)),), "vrrp runs generation 2 of the configuration, others 3"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("bodies", "problem"), PROBLEMS)
+def test_problems(bodies: tuple[tuple[str, Body], ...], problem: str) -> None:
+    shown = node(*WELL, *bodies)
+    assert len(shown.problems()) == 1
+    assert problem in shown.problems()[0]
+    assert problem in text(shown)
+    assert "all is well" not in text(shown)
+
+
+def test_idle_is_well_and_generation_0_is_no_other_generation() -> None:
+    idle = change(BEAT, status=Status.IDLE, generation=0)
+    assert node(*WELL, ("checker", idle)).problems() == []
+
+
+def test_a_missing_service_is_seen() -> None:
+    shown = node(*WELL, missing="watchdog")
+    assert shown.problems() == ["watchdog was never heard: it is not running"]
+    assert "watchdog  MISSING" in text(shown)
+
+
+def test_a_silent_service_is_seen_and_its_states_are_called_old() -> None:
+    shown = node(*WELL, silent="vrrp")
+    assert shown.problems() == ["vrrp (pid 7) is silent since 2.0 s"]
+    assert "instances  (as vrrp said last: it is silent)" in text(shown)
+    assert "virtual servers\n" in text(shown)
+    shown = node(*WELL, silent="ipvs")
+    assert "virtual servers  (as ipvs said last: it is silent)" in text(shown)
+
+
+def test_a_service_of_your_own_is_shown_too() -> None:
+    assert "  metrics " in text(node(*WELL, ("metrics", BEAT)))
+
+
+def test_without_instances_and_servers_there_are_no_headings_for_them() -> None:
+    page = text(node())
+    assert "instances" not in page
+    assert "virtual servers" not in page
+
+
+@pytest.mark.parametrize("width", [20, 40, 60])
+def test_sentences_are_wrapped_to_the_terminal(width: int) -> None:
+    shown = node(*WELL, ("audit", change(BEAT, status=Status.DEGRADED, detail="many words " * 20)))
+    problem = [line for line in text(shown, width).splitlines() if line.startswith(("  ! ", "    many"))]
+    assert all(visible(line) <= width for line in problem)
+
+
+def test_nothing_from_the_bus_reaches_the_terminal_raw() -> None:
+    evil = "\x1b[2J"
+    shown = node(
+        (
+            "vrrp",
+            change(
+                INSTANCE, name=evil, cause=evil, interface=evil, virtual_addresses=(evil,), faults=(evil,)
+            ),
+        ),
+        ("ipvs", change(SERVER, address=evil, scheduler=evil, error=evil, sorry_server=evil)),
+        ("audit", change(BEAT, detail=evil)),
+        ("notify", change(NOTIFIED, name=evil, last_command=evil, lost=1)),
+    )
+    assert "\x1b" not in text(shown)
+
+
+def test_json_holds_the_contracts_and_the_findings() -> None:
+    shown = node(*WELL, missing="watchdog")
+    data = json.loads(json.dumps(as_json(shown)))
+    assert data["well"] is False
+    assert data["problems"] == shown.problems()
+    assert data["services"]["hub"]["heartbeat"]["pid"] == 7
+    assert data["services"]["watchdog"] == {"silent": True, "age_ns": None, "heartbeat": None}
+    assert data["instances"]["VI_1"]["state"] == "MASTER"
+    assert data["instances"]["VI_1"]["notified"]["last_exit"] == 0
+    assert data["virtual_servers"]["[172.16.1.254]:tcp:80"]["real_servers"][0]["weight"] == 2
+
+
+def test_colours_change_nothing_but_colour() -> None:
+    shown = node(*WELL, missing="watchdog")
+    assert re.sub(r"\x1b\[[0-9;]*m", "", text(shown, colour=True)) == text(shown)
