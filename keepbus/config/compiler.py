@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -62,18 +63,20 @@ class Compiled:
         return tuple(found for found in self.diagnostics if found.severity is Severity.WARNING)
 
 
-def compile_file(path: Path, *, permissive: bool = False) -> Compiled:
+def compile_file(path: Path, *, permissive: bool = False, config_id: str = "") -> Compiled:
     """Compile a file. Never raises for what stands in the file, nor when it can't be read.
 
     permissive: errors for which a reasonable reading exists are warnings, and that reading is taken.
+    config_id: what `@ID` conditions compare with; the short host name when empty.
     """
+    config_id = config_id or os.uname().nodename.partition(".")[0]
     findings = Findings(permissive=permissive)
     reader = Reader(findings)
     configuration = None
     with _collector_paused():
         source = reader.read(path.absolute(), str(path))
         if source is not None:
-            configuration = _compile(source, path, reader, findings)
+            configuration = _compile(source, path, reader, findings, config_id)
     return Compiled(
         configuration=None if findings.has_errors else configuration,
         diagnostics=findings.diagnostics(tuple(reader.names)),
@@ -92,9 +95,9 @@ def _collector_paused() -> Iterator[None]:
             gc.enable()
 
 
-def _compile(source: Source, path: Path, reader: Reader, findings: Findings) -> Configuration:
+def _compile(source: Source, path: Path, reader: Reader, findings: Findings, config_id: str) -> Configuration:
     root = Statement([""], source, 1, 0)
-    root.children = parse(source, path.resolve(), reader, findings, knows)
+    root.children = parse(source, path.resolve(), reader, findings, config_id, knows)
     tables = TableReader(findings)
     blocks: dict[str, list[Statement]] = {"global_defs": [], "vrrp_instance": [], "virtual_server": []}
     tables.read(root, (), lambda keyword, block, _: blocks[keyword].append(block))

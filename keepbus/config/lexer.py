@@ -66,6 +66,14 @@ _TOKEN = re.compile(
 _ESCAPED = re.compile(r"\\([#!])")
 
 
+def without_comment(line: str) -> str:
+    """The line up to its comment."""
+    for match in _TOKEN.finditer(line):
+        if match.lastgroup == "comment":
+            return line[: match.start()]
+    return line
+
+
 def scan(line: str) -> Scan:
     """Tokens and flaws of a line."""
     tokens: list[Token] = []

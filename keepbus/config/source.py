@@ -25,6 +25,7 @@ _EXCERPT_WIDTH = 160
 
 _SECRET = re.compile(r"[a-z_]*(?:pass(?!ive)|secret)[a-z_]*|key", re.ASCII)
 """Keywords whose arguments are never shown."""
+_SECRET_DEFINITION = re.compile(r"(?i).*\$\w*(?:pass|pw|secret|key)\w*\s*=", re.ASCII)
 
 
 class Source:
@@ -38,12 +39,35 @@ class Source:
         self.lines = lines
         self.octets = octets
 
+    def text_of(self, line: int) -> str:
+        """The text that a line's tokens come from."""
+        return self.lines[line - 1]
+
     def place(self, line: int, start: int, end: int) -> Place:
         """The place of characters start to end (from 0, end excluded) of a line (from 1)."""
         text = self.lines[line - 1]
         clip = max(0, min(start - _EXCERPT_WIDTH // 2, len(text) - _EXCERPT_WIDTH))
         excerpt = masked(text)[clip : clip + _EXCERPT_WIDTH]
         return Place(self.name, line, start + 1, max(1, end - start), excerpt, start - clip + 1)
+
+
+class Expanded(Source):
+    """One line of what a line with definitions or repetition stands for; findings show the line itself."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, source: Source, text: str) -> None:
+        super().__init__(source.name, source.lines, 0)
+        self._text = text
+
+    def text_of(self, line: int) -> str:
+        """The expanded text."""
+        return self._text
+
+    def place(self, line: int, start: int, end: int) -> Place:
+        """The whole line as it was written: its columns are not those of the expanded text."""
+        text = self.lines[line - 1]
+        return super().place(line, len(text) - len(text.lstrip()), len(text.rstrip()))
 
 
 class At:
@@ -83,6 +107,8 @@ class WholeFile:
 
 def masked(text: str) -> str:
     """The line with the arguments of every secret keyword replaced by asterisks of the same length."""
+    if definition := _SECRET_DEFINITION.match(text):
+        return text[: definition.end()] + "*" * (len(text) - definition.end())
     hidden: list[tuple[int, int]] = []
     tokens, flaws = scan(text)
     secret = False

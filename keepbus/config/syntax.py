@@ -1,8 +1,7 @@
 """Lines to a tree of statements, with no knowledge of keywords (features 3.1 to 3.8).
 
 A statement is a line's words; a block is a statement with statements in braces. Included files are spliced
-in where they are named. What keepalived's language has and this one doesn't yet (definitions, conditions,
-repetition) is refused by name, never misread.
+in where they are named; definitions, conditions and repetition are written out before (`language`).
 
 Where closing braces are missing the text is parsed again with the help of `Knows`: a keyword that the open
 block doesn't know and an enclosing one does tells which block lacks its brace. That function is the only
@@ -11,14 +10,16 @@ thing about keywords that ever gets here.
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from keepbus.config import include
 from keepbus.config.diagnostics import Findings, Note, Place
-from keepbus.config.lexer import COMMENT_IN_WORD, UNMATCHED_QUOTE, Flaw, Kind, scan
-from keepbus.config.source import MOST_OCTETS, At, Reader, Source, WholeFile
+from keepbus.config.language import Language, LanguageError, begins_definition, concerns
+from keepbus.config.lexer import COMMENT_IN_WORD, UNMATCHED_QUOTE, Flaw, Kind, scan, without_comment
+from keepbus.config.source import MOST_OCTETS, At, Expanded, Reader, Source, WholeFile
 
 Knows = Callable[[tuple[str, ...], str], bool]
 """Does the block at this path know this keyword?"""
@@ -27,10 +28,7 @@ _LONGEST_LINE = 1023
 
 # A line without any of these is words and blanks.
 _SPECIAL = re.compile(r"""[^ -~\t]|[#!"{}\\$@~]""")
-_DEFINITION = re.compile(r"\$[A-Za-z_][A-Za-z0-9_]*\s*=")
-_BUILT_IN = re.compile(r"\$\{?_(?:PWD|INSTANCE|RANDOM|ENV|HASH|BANG)\b")
 _INCLUDE = re.compile(r"""\s*(include[rmwba]?)\s+(?:"([^"]*)"|([^\s"#!]+))""")
-_REPETITION = re.compile(r"~(?:SEQx?|LST)\b")
 
 
 class Statement:
@@ -87,7 +85,7 @@ class WordsAt:
     def place(self) -> Place:
         """The place."""
         statement = self.statement
-        tokens = scan(statement.source.lines[statement.line - 1]).tokens
+        tokens = scan(statement.source.text_of(statement.line)).tokens
         if not tokens:
             return statement.source.place(statement.line, 0, 0)
         first = statement.first + self.index
@@ -100,9 +98,15 @@ class Parser:
     """Parses one file and what it includes."""
 
     def __init__(
-        self, reader: Reader, findings: Findings, knows: Knows | None = None, missing: int = 0
+        self,
+        reader: Reader,
+        findings: Findings,
+        config_id: str,
+        knows: Knows | None = None,
+        missing: int = 0,
     ) -> None:
         """knows closes up to `missing` blocks whose brace is missing."""
+        self._language = Language(config_id)
         self._reader = reader
         self._findings = findings
         self._knows = knows
@@ -141,11 +145,8 @@ class Parser:
             return
         self._including.append(path)
         special = _SPECIAL.search
-        skipping = False
-        for number, line in enumerate(source.lines, 1):
-            if skipping:
-                skipping = line.rstrip().endswith("\\")
-                continue
+        lines = enumerate(source.lines, 1)
+        for number, line in lines:
             found = special(line)
             if found is None:
                 words = line.split()
@@ -153,12 +154,10 @@ class Parser:
                     self._statement(words, source, number, 0)
                 continue
             stripped = line.strip(" \t\r")
-            if not stripped:
+            if not stripped or stripped[0] in "#!":
                 continue
             if stripped == "}":
                 self._close(source, number, line.index("}"))
-            elif stripped[0] in "#!":
-                continue
             elif stripped.startswith("include") and (named := _INCLUDE.match(line)):
                 # Read off the raw line: the pattern may hold braces.
                 self._include(Statement([named[1], named[2] or named[3]], source, number, 0))
@@ -167,17 +166,35 @@ class Parser:
                 if words:
                     self._statement(words, source, number, 0)
                 self._brace(source, number, found.start())
-            elif stripped[0] in "$@~" and self._refused(stripped, source, number, line):
-                skipping = stripped.endswith("\\")
+            elif concerns(stripped):
+                self._expand(line, source, number, lines)
             else:
                 self._slow(line, source, number)
         self._including.pop()
 
+    def _expand(self, line: str, source: Source, number: int, lines: Iterator[tuple[int, str]]) -> None:
+        """A line with a condition, a definition, a repetition or a use of a definition."""
+        text = without_comment(line).strip()
+        parts = [text]
+        if begins_definition(text):
+            # Only here a backslash at the end continues a line.
+            while parts[-1].endswith("\\"):
+                parts[-1] = parts[-1][:-1].rstrip()
+                parts.append(without_comment(next(lines, (0, ""))[1]).strip())
+        try:
+            expanded = self._language.expand(tuple(parts), os.path.dirname(source.name))
+        except LanguageError as error:
+            start = line.index(text) if text in line else 0
+            self._findings.error("language", str(error), At(source, number, start, start + len(text)))
+            return
+        if expanded == [text]:
+            self._slow(line, source, number)
+            return
+        for piece in expanded:
+            self._slow(piece, Expanded(source, piece), number)
+
     def _slow(self, line: str, source: Source, number: int) -> None:
         """A line with quotes, comments, several braces or characters outside ASCII."""
-        if "$" in line and (use := _BUILT_IN.search(line)):
-            at = At(source, number, use.start(), use.end())
-            self._findings.error("not-supported", "built-in definitions are not supported yet", at)
         tokens, flaws = scan(line)
         for flaw in {flaw.code: flaw for flaw in reversed(flaws)}.values():
             self._flaw(flaw, line, source, number)
@@ -316,21 +333,6 @@ class Parser:
                 advice="replace it by a plain blank; keepalived takes it as part of a word",
             )
 
-    def _refused(self, stripped: str, source: Source, number: int, line: str) -> bool:
-        """True when the line is one of the language's means that are not there yet, and was refused."""
-        start = len(line) - len(line.lstrip(" \t"))
-        at = At(source, number, start, start + 1)
-        if stripped[0] == "@":
-            text = "conditions (`@ID …`) are not supported yet"
-        elif _DEFINITION.match(stripped):
-            text = "definitions (`$NAME=…`) are not supported yet"
-        elif _REPETITION.match(stripped):
-            text = "repetition (`~SEQ`, `~LST`) is not supported yet"
-        else:
-            return False
-        self._findings.error("not-supported", text, at, advice="write the lines out")
-        return True
-
     def _include(self, statement: Statement) -> None:
         for path, name in include.resolve(statement, self._findings):
             if path in self._including:
@@ -343,15 +345,17 @@ class Parser:
                 self._file(source, path)
 
 
-def parse(source: Source, path: Path, reader: Reader, findings: Findings, knows: Knows) -> list[Statement]:
+def parse(
+    source: Source, path: Path, reader: Reader, findings: Findings, config_id: str, knows: Knows
+) -> list[Statement]:
     """The statements of a file; braces that are missing are reported and put where they belong."""
     trial = Findings(permissive=findings.permissive)
-    parser = Parser(reader, trial)
+    parser = Parser(reader, trial, config_id)
     parser.parse(source, path)
     missing = parser.finish()
     if missing:
         again = Findings(permissive=findings.permissive)
-        repaired = Parser(reader, again, knows, missing)
+        repaired = Parser(reader, again, config_id, knows, missing)
         repaired.parse(source, path)
         repaired.finish()
         if not repaired.surplus or parser.surplus:

@@ -101,7 +101,7 @@ def test_findings_are_in_the_order_of_the_file(tmp_path: Path) -> None:
             "4 errors and 1 warning; the file can't be used; "
             "--permissive would turn every error into a warning",
         ),
-        ("@x y\n", "1 error; the file can't be used"),
+        ("@x\n", "1 error; the file can't be used"),
     ],
 )
 def test_the_last_line_sums_up(tmp_path: Path, content: str, end: str) -> None:

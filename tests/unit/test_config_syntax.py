@@ -132,21 +132,6 @@ def test_an_unknown_block_is_ignored_whole(tmp_path: Path) -> None:
     assert only_instance(compiled).priority == 100
 
 
-@pytest.mark.parametrize(
-    ("line", "name"),
-    [
-        ("@node1 priority 7", "conditions"),
-        ("$A=7", "definitions"),
-        ("$A= 7 \\\n priority 8 \\\n priority 9", "definitions"),
-        ("~SEQ(A, 1, 2) priority $A", "repetition"),
-        ("priority ${_RANDOM 1 9}", "built-in definitions"),
-    ],
-)
-def test_what_the_language_lacks_is_refused_by_name(tmp_path: Path, line: str, name: str) -> None:
-    finding = find(instance(tmp_path, line, permissive=True), "not-supported")
-    assert finding.text.startswith(name)
-
-
 def test_a_dollar_without_definition_stays_as_it_is(tmp_path: Path) -> None:
     compiled = compile_text(tmp_path, "global_defs {\n router_id a$b${c}\n}")
     assert compiled.configuration is not None
