@@ -7,7 +7,7 @@ name and its fields. Fed to a fresh machine in the same order it gives the same 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +31,14 @@ class Recorder:
         self._file.write(self._packer.pack([now_ns, [_event_to_plain(event) for event in events]]))
 
 
-def turns(path: Path, events: Mapping[str, type], section: type | None) -> Iterator[tuple[int, list[Event]]]:
-    """The turns of a recording. events maps class names to classes; section is that of `Configured`."""
+def turns(
+    path: Path, events: Mapping[str, Callable[..., Event]], section: type | None
+) -> Iterator[tuple[int, list[Event]]]:
+    """The turns of a recording.
+
+    events maps the name of an event class to what builds it from its fields: the class, or a function where
+    a field holds more than plain values and tuples of them. section is the class in `Configured`.
+    """
     with path.open("rb") as file:
         for now_ns, plain in msgpack.Unpacker(file, strict_map_key=False, max_buffer_size=0):
             yield now_ns, [_event_from_plain(item, events, section) for item in plain]
@@ -65,7 +71,9 @@ def _field_to_plain(value: Any) -> Any:
     return to_plain(value) if dataclasses.is_dataclass(value) else value
 
 
-def _event_from_plain(plain: list[Any], events: Mapping[str, type], section: type | None) -> Event:
+def _event_from_plain(
+    plain: list[Any], events: Mapping[str, Callable[..., Event]], section: type | None
+) -> Event:
     name, *fields = plain
     if name == "BusMessage":
         topic, header, body, wall_ns = fields

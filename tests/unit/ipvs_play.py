@@ -55,6 +55,10 @@ class Play:
         self.read_error = ""
         self.silent = False
         """True: the driver's answer to a write does not come by itself."""
+        self.deaf = False
+        """True: the driver's answer to a reading does not come by itself."""
+        self.turns: list[tuple[int, list[Any], list[Any]]] = []
+        """Every turn so far: its moment, events and effects."""
         self.effects: list[Any] = []
         self.written: list[str] = []
         self.batches: list[list[str]] = []
@@ -66,6 +70,7 @@ class Play:
         answers: list[Any] = list(events)
         while True:
             effects = self.machine.turn(self.now_ns, answers)
+            self.turns.append((self.now_ns, answers, effects))
             answers = [answer for effect in effects for answer in self._perform(effect)]
             due_at_ns = self.machine.wake_at_ns()
             if not answers and (due_at_ns is None or due_at_ns > self.now_ns):
@@ -131,11 +136,15 @@ class Play:
         if isinstance(effect, Open):
             return [self.driver]
         if isinstance(effect, ReadTable):
-            return [TableRead(self.found(), 1000, WALL_NS, self.read_error)]
+            return [] if self.deaf else [self.reading()]
         if isinstance(effect, Write):
             return self._write(effect.commands)
         assert isinstance(effect, Recall | Remember | Publish | Withdraw | Report | Log | Exit), effect
         return []
+
+    def reading(self) -> TableRead:
+        """What the driver answers to a reading now."""
+        return TableRead(self.found(), 1000, WALL_NS, self.read_error)
 
     def found(self) -> tuple[FoundService, ...]:
         if self.read_error:

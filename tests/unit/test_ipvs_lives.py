@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from ipvs_play import WALL_NS, Play, check_of, real, virtual
-from keepbus_ipvs.events import Opened
+from keepbus_ipvs.events import RECORDED, Opened
+from keepbus_ipvs.machine import Machine
 from keepbus_ipvs.pool import pool_of
 from keepbus_ipvs.table import AF_INET, TCP, Entry, Service, ServiceKey
 
+from keepbus.config import ipvs_drivers
+from keepbus.config.model import IpvsSection
 from keepbus.contracts import ipvs as contract
 from keepbus.contracts.checker import Verdict
 from keepbus.contracts.common import Status
 from keepbus.contracts.message import Header, Message, topic_of
 from keepbus.runtime.machine import BusMessage, Exit, Withdraw
+from keepbus.runtime.recorder import Recorder, turns
 
 A, B = "172.16.1.3", "172.16.1.4"
 SORRY = "172.16.1.99"
@@ -49,6 +55,16 @@ class TestRestart:
         second.verdict(check_of(B), Verdict.UP)
         second.wait(10)
         assert second.take() == []
+
+    def test_r_f8_restart_in_the_middle_of_a_rebuild_sends_only_what_is_missing(self) -> None:
+        first = started()
+        last = pool_of(PAIR).members[1].destination.key
+        del first.table[KEY].destinations[last]
+        second = crashed(first)
+        second.configure(PAIR)
+        second.verdict(check_of(A), Verdict.UP)
+        second.verdict(check_of(B), Verdict.UP)
+        assert second.take() == [f"-a {S} -r 172.16.1.4:80 -g -w 2"]
 
     def test_nothing_is_written_before_the_retained_verdicts_had_their_chance(self) -> None:
         first = started()
@@ -108,6 +124,24 @@ class TestRestart:
         assert second.take() == [f"-D {S}"]
         assert second.status is not None
         assert second.status.status is Status.IDLE
+
+
+class TestRecording:
+    def test_replay_of_a_life_gives_the_same_effects(self, tmp_path: Path) -> None:
+        play = started()
+        play.verdict(check_of(A), Verdict.DOWN)
+        play.table.clear()
+        play.wait(3)
+        play.stop()
+        recorder = Recorder(tmp_path / "turns")
+        for now_ns, events, _effects in play.turns:
+            recorder.turn(now_ns, events)
+        machine = Machine(ipvs_drivers.unsupported)
+        again = [
+            machine.turn(now_ns, events)
+            for now_ns, events in turns(tmp_path / "turns", RECORDED, IpvsSection)
+        ]
+        assert again == [effects for _now_ns, _events, effects in play.turns]
 
 
 class TestReload:

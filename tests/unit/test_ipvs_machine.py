@@ -205,6 +205,18 @@ class TestDrift:
         play.wait(30)
         assert play.told(contract.Drift) == []
 
+    def test_verdict_that_comes_while_the_table_is_read_is_no_drift(self) -> None:
+        play = started()
+        play.take()
+        play.deaf = True
+        play.wait(1.1)
+        reading = play.reading()
+        play.verdict(check_of(A), Verdict.DOWN)
+        assert play.take() == []
+        play.turn(reading)
+        assert play.take() == [f"-d {S} -r 172.16.1.3:80"]
+        assert play.told(contract.Drift) == []
+
     def test_w23_comparison_of_a_quiet_table_writes_nothing(self) -> None:
         play = started()
         play.take()
@@ -266,6 +278,18 @@ class TestErrors:
         play.wait(10)
         assert play.of(ReadTable) != []
         assert play.take() == []
+
+    def test_v23_nothing_is_repeated_while_the_table_cannot_be_read(self) -> None:
+        play = started()
+        play.fails = {f"-d {S} -r 172.16.1.3:80": "the kernel's answer was lost"}
+        play.read_error = "cannot read the kernel's table: no answer"
+        play.verdict(check_of(A), Verdict.DOWN)
+        play.take()
+        play.wait(10)
+        assert play.take() == []
+        play.fails, play.read_error = {}, ""
+        play.wait(2)
+        assert play.take() == [f"-d {S} -r 172.16.1.3:80"]
 
     def test_long_table_is_written_in_several_batches(self) -> None:
         servers = [

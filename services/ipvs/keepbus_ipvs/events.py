@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
-from keepbus_ipvs.table import FoundService, ServiceKey
+from keepbus.runtime.machine import Configured, StopRequested
+from keepbus_ipvs.table import (
+    Destination,
+    DestinationKey,
+    FoundDestination,
+    FoundService,
+    Service,
+    ServiceKey,
+)
 
 
 class Recalled(NamedTuple):
@@ -36,3 +45,34 @@ class Written(NamedTuple):
 
     errors: tuple[str, ...]
     wall_ns: int
+
+
+def _recalled(owned: Sequence[Sequence[Any]]) -> Recalled:
+    return Recalled(tuple(ServiceKey(*key) for key in owned))
+
+
+def _table_read(services: Sequence[Any], took_ns: int, wall_ns: int, error: str) -> TableRead:
+    return TableRead(tuple(_found_service(*service) for service in services), took_ns, wall_ns, error)
+
+
+def _found_service(service: Sequence[Any], destinations: Sequence[Any]) -> FoundService:
+    key, *settings = service
+    return FoundService(
+        Service(ServiceKey(*key), *settings), tuple(_found_destination(*each) for each in destinations)
+    )
+
+
+def _found_destination(destination: Sequence[Any], active: int, inactive: int) -> FoundDestination:
+    key, *settings = destination
+    return FoundDestination(Destination(DestinationKey(*key), *settings), active, inactive)
+
+
+RECORDED: Mapping[str, Callable[..., Any]] = {
+    "Configured": Configured,
+    "Recalled": _recalled,
+    "Opened": Opened,
+    "TableRead": _table_read,
+    "Written": Written,
+    "StopRequested": StopRequested,
+}
+"""What builds each event of this service from a recording (keepbus.runtime.recorder.turns)."""

@@ -148,8 +148,8 @@ class Pool:
         for member in self.members:
             known = before.get(member.destination.key)
             if known is not None:
-                member.verdict, member.alive, member.since_ns = known.verdict, known.alive, known.since_ns
-                member.before = known.verdict
+                member.verdict = member.before = known.verdict
+                member.since_ns = known.since_ns
 
     def reason_of(self, key: DestinationKey) -> str:
         """Why a destination is, or is not, in the table."""
