@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import struct
 from pathlib import Path
 
 # linux/capability.h
@@ -19,6 +21,9 @@ CAPABILITIES = {
     "SYS_NICE": 23,
     "SYS_RESOURCE": 24,
 }
+
+
+_CAPABILITY_VERSION_3 = 0x20080522
 
 
 def effective() -> int:
@@ -42,3 +47,20 @@ def surplus(needs: frozenset[str], held: int) -> bool:
 def strict() -> bool:
     """True when the service was started with its privileges cut down and must not hold more."""
     return os.environ.get("KEEPBUS_PRIVILEGES") == "strict"
+
+
+def reduce_to(names: frozenset[str]) -> None:
+    """Give up every effective and permitted capability but these; raises OSError.
+
+    For a service whose children may hold more than itself; all others are started with less by setpriv,
+    which also closes the way back (bounding set, no-new-privs).
+    """
+    held = effective() & sum(1 << CAPABILITIES[name] for name in names)
+    # linux/capability.h: version 3 has two data blocks, the low and the high 32 bits of each set.
+    header = struct.pack("=Ii", _CAPABILITY_VERSION_3, 0)
+    low, high = held & 0xFFFF_FFFF, held >> 32
+    data = struct.pack("=6I", low, low, 0, high, high, 0)
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.capset(header, data) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))

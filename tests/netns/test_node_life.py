@@ -235,8 +235,10 @@ def test_every_service_holds_what_its_card_lists_and_no_more(namespace: str) -> 
             held = {
                 key: int(value, 16) for key, value in re.findall(r"^Cap(\w+):\s(\w+)$", status, re.MULTILINE)
             }
-            assert held["Eff"] == held["Prm"] == held["Bnd"] == capabilities, service
-            assert "NoNewPrivs:\t1" in status
+            assert held["Eff"] == held["Prm"] == capabilities, service
+            if service != "notify":  # its scripts may need sudo, docs/decisions/0504
+                assert held["Bnd"] == capabilities, service
+                assert "NoNewPrivs:\t1" in status
 
 
 @pytest.mark.skipif(shutil.which("unshare") is None, reason="needs unshare: no node ran without root")

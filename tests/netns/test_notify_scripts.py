@@ -377,6 +377,31 @@ def test_a_script_that_hangs_does_not_keep_the_node_from_stopping(stage: Stage) 
 
 
 @needs_root
+def test_notify_holds_little_but_takes_nothing_from_its_scripts(stage: Stage) -> None:
+    path = stage.script("s", "#!/bin/sh\ngrep -E 'Cap(Eff|Bnd)|NoNewPrivs' /proc/self/status >> SAID\n")
+    stage.configure(
+        notify_backup=Script(argv=(path,), user="root"), notify_master=Script(argv=(path,), user="nobody")
+    )
+    process = stage.notify()
+    ours = _status("self")
+    held = _status(str(process.pid))
+    setuid, setgid, kill = 1 << 7, 1 << 6, 1 << 5  # linux/capability.h
+    assert int(held["CapEff"], 16) == int(held["CapPrm"], 16) == setuid | setgid | kill
+    stage.goes(BACKUP, MASTER)
+    stage.runs(2)
+    words = [line.split()[1] for line in stage.lines()]
+    assert words == [
+        ours["CapBnd"], ours["CapBnd"], ours["NoNewPrivs"],
+        "0" * 16, ours["CapBnd"], ours["NoNewPrivs"],
+    ]  # fmt: skip
+
+
+def _status(pid: str) -> dict[str, str]:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return {key: value.strip() for key, _, value in (line.partition(":") for line in lines)}
+
+
+@needs_root
 def test_in_a_user_namespace_of_one_scripts_run_as_that_one(stage: Stage) -> None:
     path = stage.script("s", "#!/bin/sh\nid -u >> SAID\n")
     stage.configure(notify_master=Script(argv=(path,), user="nobody"), notify_backup=Script(argv=(path,)))

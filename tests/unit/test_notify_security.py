@@ -68,7 +68,8 @@ def test_a_bare_name_is_searched_for_and_warned_of() -> None:
     [
         (0o700, 0, 0, ROOT, True),
         (0o600, 0, 0, ROOT, False),
-        (0o001, 0, 0, ROOT, True),
+        (0o001, 0, 0, ROOT, False),
+        (0o700, 65534, 0, ROOT, False),
         (0o700, 0, 0, NOBODY, False),
         (0o701, 0, 0, NOBODY, True),
         (0o100, 65534, 0, NOBODY, True),

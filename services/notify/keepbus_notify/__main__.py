@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 
 from keepbus.config.model import NotifySection
+from keepbus.runtime import privileges
 from keepbus.runtime.service import Service
-from keepbus_notify.identity import capabilities_held
+from keepbus_notify.identity import NEEDS, capabilities_held
 from keepbus_notify.machine import DEFAULT_TIME_LIMIT_NS, INSTANCES, Machine
 from keepbus_notify.shell import Shell
 
@@ -15,6 +16,8 @@ _NS = 1_000_000_000
 
 def main() -> None:
     """Wire the machine to the bus and its processes, and run."""
+    # Not by setpriv: what it takes away it takes from the scripts, too (docs/decisions/0504).
+    privileges.reduce_to(frozenset(NEEDS))
     service = Service(
         "notify",
         about="Runs notify_master, notify_backup, notify_fault, notify_stop and notify scripts.",
