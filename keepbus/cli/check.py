@@ -31,6 +31,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--permissive", action="store_true", help="errors for which a reasonable reading exists are warnings"
     )
+    parser.add_argument(
+        "-i",
+        "--config-id",
+        default="",
+        metavar="ID",
+        help="what `@ID` conditions compare with [the short host name]",
+    )
     parser.add_argument("--json", action="store_true", help="a JSON list with one object per finding")
 
 
@@ -38,7 +45,7 @@ def run(options: argparse.Namespace) -> int:
     """0 clean, 1 warnings only, 2 errors."""
     if options.keywords:
         return _list_keywords()
-    compiled = compile_file(options.file, permissive=options.permissive)
+    compiled = compile_file(options.file, permissive=options.permissive, config_id=options.config_id)
     if options.json:
         print(as_json(compiled.diagnostics))
     else:

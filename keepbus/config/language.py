@@ -15,7 +15,7 @@ _MOST_CHARACTERS = 65_536
 _DEEPEST = 50
 
 _CONDITION = re.compile(r"@(\^?)(\S+)\s*(.*)", re.DOTALL)
-_DEFINITION = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*)", re.DOTALL)
+_DEFINITION = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]*)=\s*(.*)", re.DOTALL)
 _REPETITION = re.compile(r"~(SEQx?|LST)\(((?:[^(){}]|\{[^{}]*\})*)\)\s*(.*)", re.DOTALL)
 _USE = re.compile(
     r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?:[ \t]+([^}]*))?\}|\$([A-Za-z_][A-Za-z0-9_]*)(?=[ \t,)]|$)", re.ASCII
@@ -78,10 +78,9 @@ class Language:
             if text.startswith(("~SEQ", "~LST")):
                 yield from self._repeat(text, directory, depth)
                 return
-            whole = _USE.fullmatch(text)
-            lines = self._definitions.get(whole[1] or whole[3], ()) if whole else ()
-            if len(lines) > 1:
-                for line in lines:
+            block = self._lines_at_end(text)
+            if block:
+                for line in block:
                     yield from self._expand(line, (), directory, depth + 1)
                 return
             replaced = self._substitute(text, directory)
@@ -99,6 +98,14 @@ class Language:
     def _define(self, name: str, value: str, more: tuple[str, ...]) -> None:
         lines = (value, *more) if value or not more else more
         self._definitions[name] = lines
+
+    def _lines_at_end(self, text: str) -> list[str]:
+        """The lines for a definition of several that the text ends with, its beginning before the first."""
+        for use in _USE.finditer(text):
+            lines = self._definitions.get(use[1] or use[3], ())
+            if len(lines) > 1 and use.end() == len(text):
+                return [text[: use.start()] + lines[0], *lines[1:]]
+        return []
 
     def _substitute(self, text: str, directory: str) -> str:
         def value(use: re.Match[str]) -> str:
@@ -132,7 +139,14 @@ class Language:
         kind, arguments, body = repetition.groups()
         rounds = _list(arguments) if kind == "LST" else _sequence(arguments, hexadecimal=kind == "SEQx")
         for values in rounds:
+            # A definition that the text uses may use the variable in its turn.
+            hidden = {name: self._definitions.get(name) for name in values}
+            self._definitions.update((name, (value,)) for name, value in values.items())
             yield from self._expand(_bind(body, values), (), directory, depth + 1)
+            for name, lines in hidden.items():
+                del self._definitions[name]
+                if lines is not None:
+                    self._definitions[name] = lines
 
 
 def _bind(text: str, values: Mapping[str, str]) -> str:

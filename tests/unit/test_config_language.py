@@ -63,8 +63,9 @@ def test_a_definition_is_expanded_when_it_is_used() -> None:
 def test_a_definition_of_several_lines() -> None:
     lines = ("$A= \\", "priority 7 \\", "advert_int ${B}", "$B=3")
     assert expand(*lines, "$A") == ["priority 7", "advert_int 3"]
-    # Only where it stands alone.
-    assert expand(*lines, "x $A") == ["x $A"]
+    # Only at the end of a line.
+    assert expand(*lines, "x $A") == ["x priority 7", "advert_int 3"]
+    assert expand(*lines, "x $A y") == ["x $A y"]
 
 
 def test_nested_definitions_of_several_lines() -> None:
@@ -93,12 +94,16 @@ def test_a_definition_may_hold_a_condition() -> None:
         ("~SEQ(A, 0x10, 021) x $A", ["16", "17"]),
         ("~SEQx(A, 8, 11) x $A", ["8", "9", "a", "b"]),
         ("~LST(A, p, q) x $A", ["p", "q"]),
-        ("~LST({A,B},{p,q},{r}) x $A$B", ["$Aq", "$A"]),
+        ("~LST({A,B},{p,q},{r}) x $A$B", ["$Aq", "r"]),
         ("~LST({A,B},{p,q},{r}) x ${A}${B}", ["pq", "r"]),
     ],
 )
 def test_repetition(line: str, values: list[str]) -> None:
     assert expand(line) == [f"x {value}" for value in values]
+
+
+def test_a_definition_may_use_the_variable_of_a_repetition() -> None:
+    assert expand("$n=before", "$A=x${n}", "~SEQ(n, 2) $A", "$A") == ["x1", "x2", "xbefore"]
 
 
 def test_repetitions_nest_outermost_first() -> None:
