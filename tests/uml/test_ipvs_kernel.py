@@ -118,3 +118,17 @@ def test_quorum_lost_makes_the_same_table_as_keepalived(scenario: Scenario) -> N
     assert found["keepbus_failed"] == [
         delivered if line == rewritten else line for line in found["keepalived_failed"]
     ]
+
+
+def test_r_f47_module_that_was_removed_is_loaded_again_and_the_table_rebuilt(scenario: Scenario) -> None:
+    found = scenario("scenario_module")
+    assert found["after"] == found["before"]
+    assert found["healed_s"] < 5
+
+
+def test_v13_user_namespace_is_told_from_a_kernel_without_ipvs(scenario: Scenario) -> None:
+    found = scenario("scenario_module")
+    assert found["as_root"] == ""
+    assert found["in_user_namespace"] == (
+        "this process may not use the kernel's IPVS: run the node as root, outside user namespaces"
+    )
