@@ -2,7 +2,8 @@
 
 structlog makes the line; it goes to standard error in one write. supervisord reads that pipe; when it does
 not (it is stopped, or the disk behind it hangs) lines are dropped and counted, because a log line is worth
-less than an advert.
+less than an advert. structlog is imported with the first line: a restarted vrrp sends its first advert
+before it has anything to log.
 """
 
 from __future__ import annotations
@@ -10,8 +11,68 @@ from __future__ import annotations
 import os
 import stat
 import sys
+from typing import TYPE_CHECKING, Any
 
-import structlog
+if TYPE_CHECKING:
+    import structlog
+
+_WIDEST_LEVEL = len("warning")
+_WIDEST_SERVICE = len("watchdog")
+
+
+class Logger:
+    """The logger of a process. Fields are appended to a line as key=value."""
+
+    def __init__(self, service: str, *, level: str = "info", as_json: bool = False) -> None:
+        """Lines below `level` are dropped. Colour on a terminal, plain text otherwise, JSON when asked."""
+        self._service = service
+        self._level = level
+        self._as_json = as_json
+        self._sink = Sink()
+        self._logger: structlog.typing.FilteringBoundLogger | None = None
+
+    def debug(self, text: str, **fields: object) -> None:
+        """For whoever works on keepbus."""
+        self._made().debug(text, **fields)
+
+    def info(self, text: str, **fields: object) -> None:
+        """What an operator wants to find afterwards."""
+        self._made().info(text, **fields)
+
+    def warning(self, text: str, **fields: object) -> None:
+        """Something is not as it should be; keepbus goes on."""
+        self._made().warning(text, **fields)
+
+    def error(self, text: str, **fields: object) -> None:
+        """Something does not work until somebody does something."""
+        self._made().error(text, **fields)
+
+    def _made(self) -> structlog.typing.FilteringBoundLogger:
+        if self._logger is None:
+            self._logger = self._make()
+        return self._logger
+
+    def _make(self) -> structlog.typing.FilteringBoundLogger:
+        import structlog
+
+        renderer: structlog.typing.Processor = plain
+        if self._as_json:
+            renderer = structlog.processors.JSONRenderer()
+        elif sys.stderr.isatty():
+            renderer = structlog.dev.ConsoleRenderer()
+        structlog.configure(
+            processors=[
+                structlog.processors.add_log_level,
+                structlog.processors.TimeStamper(fmt="iso", utc=True),
+                structlog.processors.format_exc_info,
+                renderer,
+            ],
+            wrapper_class=structlog.make_filtering_bound_logger(self._level),
+            logger_factory=lambda *_: self._sink,
+            cache_logger_on_first_use=True,
+        )
+        logger: structlog.typing.FilteringBoundLogger = structlog.get_logger(service=self._service)
+        return logger
 
 
 class Sink:
@@ -39,30 +100,11 @@ class Sink:
     debug = info = warning = error = critical = msg
 
 
-def configure(
-    service: str, *, level: str = "info", as_json: bool = False
-) -> structlog.typing.FilteringBoundLogger:
-    """The logger of this process: colour on a terminal, logfmt otherwise, JSON lines when asked."""
-    renderer: structlog.typing.Processor
-    if as_json:
-        renderer = structlog.processors.JSONRenderer()
-    elif sys.stderr.isatty():
-        renderer = structlog.dev.ConsoleRenderer()
-    else:
-        renderer = structlog.processors.LogfmtRenderer(
-            key_order=("timestamp", "level", "service", "event"), bool_as_flag=False
-        )
-    sink = Sink()
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            renderer,
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=lambda *_: sink,
-        cache_logger_on_first_use=True,
-    )
-    logger: structlog.typing.FilteringBoundLogger = structlog.get_logger(service=service)
-    return logger
+def plain(_logger: object, _method: str, fields: Any) -> str:
+    """A structlog renderer: moment, level, service, text, then fields, one line each."""
+    moment = str(fields.pop("timestamp"))[:23]
+    level = str(fields.pop("level")).ljust(_WIDEST_LEVEL)
+    service = str(fields.pop("service")).ljust(_WIDEST_SERVICE)
+    text = str(fields.pop("event"))
+    pairs = "".join(f"  {key}={value}" for key, value in fields.items())
+    return f"{moment}Z {level} {service} {text}{pairs}".replace("\n", "\\n")

@@ -26,7 +26,7 @@ from keepbus.contracts.common import Status
 from keepbus.contracts.message import Message
 from keepbus.runtime import generation, privileges
 from keepbus.runtime.backoff import SETTLED_NS, Backoff
-from keepbus.runtime.log import configure
+from keepbus.runtime.log import Logger
 from keepbus.runtime.loop import Loop, Perform, boottime_ns
 from keepbus.runtime.machine import (
     BusMessage,
@@ -89,7 +89,7 @@ class Service:
         self.started_wall_ns = time.time_ns()
         os.umask(0o007)
         _die_with_parent()
-        self.log = configure(name, level=self.options.log_level, as_json=self.options.log_json)
+        self.log = Logger(name, level=self.options.log_level, as_json=self.options.log_json)
         self._backoff: Backoff | None = Backoff(self.run_dir, name)
         self._backoff.begin(self.log.warning)
         self._started_at_ns = boottime_ns()

@@ -8,8 +8,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-import structlog
-
+from keepbus.runtime.log import Logger
 from keepbus.runtime.loop import Loop
 from keepbus.runtime.machine import Event
 from keepbus.runtime.supervisord import Call, SupervisordError
@@ -22,7 +21,7 @@ _ANSWER_LIMIT_S = 1.0
 class Shell:
     """Performs the effects of the watchdog's machine; nothing here waits."""
 
-    def __init__(self, loop: Loop, log: structlog.typing.FilteringBoundLogger, supervisor: Path) -> None:
+    def __init__(self, loop: Loop, log: Logger, supervisor: Path) -> None:
         """supervisor is the path of supervisord's socket."""
         self._loop = loop
         self._log = log
