@@ -116,33 +116,20 @@ class TableReader:
 
     def _read_value(self, statement: Statement, row: Row, fields: Fields) -> bool:
         kind, least, most = _arity(row)
-        words = statement.words
-        count = len(words) - 1
+        words = self._arguments(statement, least, most)
         if statement.children is not None and row.kind != "values":
             self.findings.warning(
                 "surplus-block", f"`{row.keyword}` has no block; it is ignored", statement.brace()
             )
-        if most < 0:
-            for index in range(2, len(words)):
-                if words[index].startswith("//"):
-                    self.surplus(statement, words, index)
-                    words = words[:index]
-                    break
-        elif count > most:
-            self.surplus(statement, words, most + 1)
-            words = words[: most + 1]
-        elif count and count == most and least < count and words[most].startswith("//"):
-            self.surplus(statement, words, most)
-            words = words[:most]
-        if len(words) - 1 < least:
+        if len(words) < least:
             self.ignore(row, "missing-argument", f"`{row.keyword}` needs {_expected(row)}", statement)
             return False
         if row.kind == "values":
             return self._values(statement, row, fields)
         try:
-            value = _converted(kind, tuple(words[1:]), row.parameters)
+            value = _converted(kind, words, row.parameters)
         except Invalid as error:
-            index = min(error.index + 1, len(words) - 1)
+            index = min(error.index + 1, len(words))
             self.ignore(row, "bad-value", f"`{row.keyword}`: {error}", statement, index)
             return False
         if row.status != "yes":
@@ -161,6 +148,19 @@ class TableReader:
         fields.values[row.field] = value
         fields.at[row.field] = statement
         return True
+
+    def _arguments(self, statement: Statement, least: int, most: int) -> tuple[str, ...]:
+        """The words after the keyword, without what is surplus."""
+        words = statement.words
+        end = len(words) if most < 0 else min(len(words), most + 1)
+        # A word that must be there may begin with `//`; any other one is meant as a comment.
+        for index in range(least + 1, end):
+            if words[index].startswith("//"):
+                end = index
+                break
+        if end < len(words):
+            self.surplus(statement, words, end)
+        return tuple(words[1:end])
 
     def _values(self, statement: Statement, row: Row, fields: Fields) -> bool:
         """A block of values: its lines as statements."""
