@@ -15,7 +15,7 @@ from keepbus.cli import journal
 from keepbus.cli.bus import NoNode, collect
 from keepbus.cli.gist import exit_words, mood
 from keepbus.cli.rundir import add_run_dir
-from keepbus.cli.story import Chapter, Followed, Story, tell
+from keepbus.cli.story import Chapter, Followed, Held, Story, tell
 from keepbus.cli.terminal import Paint, clean, clock, colour_wanted, columns, cut, duration, plural, wrap
 from keepbus.contracts import notify, vrrp
 from keepbus.contracts.message import quote
@@ -24,6 +24,12 @@ from keepbus.contracts.schema import to_plain
 ABOUT = "tell why an instance is what it is: its last transitions, their causes and what followed"
 
 _INSTANCES = "state/vrrp/instance/"
+_WHAT = {
+    Held: "addresses",
+    vrrp.AddressChanged: "address",
+    vrrp.Resumed: "resumption",
+    notify.ScriptRun: "script",
+}
 _LABEL_COLUMNS = 10
 _OFFSET_COLUMNS = 7
 
@@ -77,7 +83,7 @@ def as_json(story: Story) -> dict[str, Any]:
                 "life": chapter.life,
                 **to_plain(chapter.transition),
                 "followed": [
-                    {"at": at_ns, "kind": type(body).TOPIC, **to_plain(body)}
+                    {"at": at_ns, "what": _WHAT[type(body)], **to_plain(body)}
                     for at_ns, body in chapter.followed
                 ],
             }
@@ -120,13 +126,20 @@ def _chapter(chapter: Chapter, now_ns: int, paint: Paint, width: int | None) -> 
     )
     yield from _labelled("because", clean(step.cause), paint, width)
     for name, value in step.inputs.items():
-        yield from _labelled("", f"{clean(name).replace('_', ' ')}: {clean(value)}", paint, width)
+        yield from _labelled("", clean(_input(name, value)), paint, width)
     label = "then"
     for at_ns, body in chapter.followed:
         text, style = _followed(body)
         late = duration(max(0, at_ns - step.at_ns))
         yield from _labelled(label, f"+{late:<{_OFFSET_COLUMNS}} {clean(text)}", paint, width, *style)
         label = ""
+
+
+def _input(name: str, value: str) -> str:
+    """A value that decided, in words: `wait_us` `3414063` is `wait: 3.4 s`."""
+    if name.endswith("_us") and value.isdecimal():
+        name, value = name.removesuffix("_us"), duration(int(value) * 1000)
+    return f"{name.replace('_', ' ')}: {value}"
 
 
 def _labelled(label: str, text: str, paint: Paint, width: int | None, *style: str) -> Iterator[str]:
@@ -138,6 +151,9 @@ def _labelled(label: str, text: str, paint: Paint, width: int | None, *style: st
 
 def _followed(body: Followed) -> tuple[str, tuple[str, ...]]:
     """What followed in words, and the style of what went wrong."""
+    if isinstance(body, Held):
+        addresses = " ".join(body.addresses) or "no addresses"
+        return f"{'holds' if body.held else 'holds no more'} {addresses}", ()
     if isinstance(body, vrrp.AddressChanged):
         detail = f": {body.detail}" if body.detail else ""
         bad = body.action in ("failed", "lost", "expired")

@@ -10,7 +10,16 @@ from keepbus.cli.journal import Entry
 from keepbus.contracts import notify, vrrp
 from keepbus.contracts.message import Body
 
-Followed = vrrp.AddressChanged | notify.ScriptRun | vrrp.Resumed
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The virtual addresses of the instance were installed, or removed."""
+
+    addresses: tuple[str, ...]
+    held: bool
+
+
+Followed = Held | vrrp.AddressChanged | notify.ScriptRun | vrrp.Resumed
 
 
 @dataclass(slots=True)
@@ -20,7 +29,7 @@ class Chapter:
     life: str
     transition: vrrp.Transition
     followed: list[tuple[int, Followed]] = field(default_factory=list)
-    """(wall clock in nanoseconds, body), in the order of time."""
+    """(wall clock in nanoseconds, what), in the order of time."""
 
 
 @dataclass(slots=True)
@@ -41,6 +50,7 @@ def tell(name: str, entries: Iterable[Entry], now: vrrp.Instance | None) -> Stor
     """
     chapters: dict[tuple[str, int], Chapter] = {}
     followed: list[tuple[int, Followed]] = []
+    holds = False
 
     def learn(life: str, transition: vrrp.Transition) -> None:
         chapters.setdefault((life, transition.number), Chapter(life, transition))
@@ -52,6 +62,9 @@ def tell(name: str, entries: Iterable[Entry], now: vrrp.Instance | None) -> Stor
         elif isinstance(body, vrrp.Instance) and body.name == name:
             for transition in body.history:
                 learn(body.life, transition)
+            if body.holds_addresses != holds:
+                holds = body.holds_addresses
+                followed.append((entry.at_ns, Held(body.virtual_addresses, holds)))
         elif (isinstance(body, vrrp.AddressChanged | vrrp.Resumed) and body.instance == name) or (
             isinstance(body, notify.ScriptRun) and body.name == name
         ):

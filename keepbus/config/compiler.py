@@ -110,7 +110,11 @@ def _compile(source: Source, path: Path, reader: Reader, findings: Findings, con
         vrrp=VrrpSection(instances=instances, address_lease=global_defs.address_lease),
         checker=CheckerSection(checks=checks.all()),
         ipvs=IpvsSection(virtual_servers=virtual_servers),
-        notify=NotifySection(targets=targets, script_user=global_defs.script_user),
+        notify=NotifySection(
+            targets=targets,
+            script_user=global_defs.script_user,
+            enable_script_security=global_defs.enable_script_security,
+        ),
     )
 
 

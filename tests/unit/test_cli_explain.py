@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,7 @@ def step(
 
 STEPS = (
     step(1, INIT, BACKUP, 0),
-    step(2, BACKUP, MASTER, 3000, last_advert_age="3.4 s"),
+    step(2, BACKUP, MASTER, 3000, last_advert_age="3.4 s", wait_us="3414063"),
     step(3, MASTER, FAULT, 9000),
 )
 
@@ -116,6 +117,18 @@ def test_what_followed_stands_under_its_transition() -> None:
     assert followed == [[], ["AddressChanged", "ScriptRun", "Resumed"], ["AddressChanged"]]
 
 
+def test_addresses_that_are_held_or_not_are_read_from_the_states() -> None:
+    master, fault = instance(*STEPS[:2]), instance(*STEPS)
+    holding = dataclasses.replace(master, holds_addresses=True, virtual_addresses=("10.0.0.9/24",))
+    fault = dataclasses.replace(fault, virtual_addresses=("10.0.0.9/24",))
+    again = dataclasses.replace(holding, master_priority=7)
+    lines = told(entry(master, 3000), entry(holding, 3002), entry(again, 5000), entry(fault, 9003))
+    assert [line.split("then")[1].split(maxsplit=2)[2] for line in lines if "then" in line] == [
+        "holds 10.0.0.9/24",
+        "holds no more 10.0.0.9/24",
+    ]
+
+
 def test_what_came_before_the_first_known_transition_is_left_out() -> None:
     story = tell(
         "VI_1", [entry(address("added"), at_ms=-5), entry(instance(*STEPS)), entry(run(99, 1))], None
@@ -137,6 +150,7 @@ def test_the_page() -> None:
     assert page[at + 1 :] == [
         "  because   cause 2",
         "            last advert age: 3.4 s",
+        "            wait: 3.4 s",
         "  then      +1.0 ms  10.0.0.99/24 added on eth0",
         "            +9.0 ms  notify_master as nobody failed with status 3 in 2.5 ms: no such thing  (/x m)",
     ]
@@ -181,8 +195,8 @@ def test_json() -> None:
     story = tell("VI_1", [entry(instance(*STEPS[:2])), entry(address("added"), 3001)], None)
     data: Any = json.loads(json.dumps(as_json(story)))
     assert data["now"] is None
-    assert data["transitions"][1]["inputs"] == {"last_advert_age": "3.4 s"}
-    assert data["transitions"][1]["followed"][0]["kind"] == "event/vrrp/address"
+    assert data["transitions"][1]["inputs"] == {"last_advert_age": "3.4 s", "wait_us": "3414063"}
+    assert data["transitions"][1]["followed"][0]["what"] == "address"
 
 
 # The journal's files
