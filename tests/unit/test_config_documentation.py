@@ -24,10 +24,11 @@ def test_options(capsys: pytest.CaptureFixture[str]) -> None:
 def test_limits() -> None:
     (row,) = re.findall(r"^\| more than (.*?) \| read", PAGE, re.MULTILINE)
     assert row == (
-        f"{MOST_OCTETS >> 20} MiB, {MOST_STATEMENTS:,} lines and braces, or {LONGEST_LINE:,} characters in a line"
+        f"{MOST_OCTETS >> 20} MiB, {MOST_STATEMENTS:,} lines and braces, "
+        f"or {LONGEST_LINE:,} characters in a line"
     )
 
 
-@pytest.mark.parametrize("keyword", ["unicast_peer", "auth_hmac"])
+@pytest.mark.parametrize("keyword", ["unicast_peer", "auth_hmac", "native_ipv6"])
 def test_what_is_refused_in_any_case(keyword: str) -> None:
     assert blocks()["vrrp_instance",][keyword].ignored == "refused"
