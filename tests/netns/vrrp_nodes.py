@@ -12,11 +12,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from keepbus_vrrp.memory import Memory
+from keepbus_vrrp.record import Record, load
+
 from keepbus.config.model import Configuration, VirtualAddress, VrrpInstance, VrrpSection
 from keepbus.runtime import generation
 from keepbus.testing.namespaces import Namespaces
-from keepbus_vrrp.memory import Memory
-from keepbus_vrrp.record import Record, load
 
 KEEPBUS_VRRP = Path(sys.executable).parent / "keepbus-vrrp"
 KEEPALIVED = shutil.which("keepalived") or ""
@@ -46,6 +47,37 @@ def instance(interface: str, *addresses: str, **fields: Any) -> VrrpInstance:
             **fields,
         }
     )
+
+
+class Wire:
+    """Everything that passes an interface, as tcpdump writes it."""
+
+    def __init__(self, namespaces: Namespaces, namespace: str, interface: str, path: Path) -> None:
+        self._path = path
+        command = ["tcpdump", "-l", "-tt", "-n", "-e", "--immediate-mode", "-i", interface]
+        self._process = namespaces.start(namespace, command, path)
+        wait_for("tcpdump", lambda: path.exists() and "listening" in path.read_text(encoding="utf-8"))
+
+    def lines(self, *words: str, since: float = 0.0) -> list[str]:
+        """Lines with all of the words, from the wall clock time `since` on."""
+        return [
+            line
+            for line in self._path.read_text(encoding="utf-8", errors="replace").splitlines()
+            if line[:1].isdigit() and all(word in line for word in words) and float(line.split()[0]) >= since
+        ]
+
+    def adverts(self, source: str, since: float = 0.0) -> list[tuple[float, int]]:
+        """Time and priority of the adverts of a router."""
+        found = []
+        for line in self.lines(f"{source} > 224.0.0.18", "Advertisement", since=since):
+            priority = re.search(r"prio (\d+)", line)
+            assert priority is not None
+            found.append((float(line.split()[0]), int(priority[1])))
+        return found
+
+    def announcements(self, address: str, since: float = 0.0) -> int:
+        """How many gratuitous ARP requests for an address."""
+        return len(self.lines("ARP", f"who-has {address}", f"tell {address}", since=since))
 
 
 class Router:

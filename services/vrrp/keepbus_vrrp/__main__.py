@@ -10,8 +10,6 @@ from keepbus_vrrp.machine import Machine
 from keepbus_vrrp.shell import Shell
 
 _CLOCK_CHECK_NS = 1_000_000_000
-_GATHER_NS = 4_000_000
-"""Adverts carry the kernel's time stamp, so to read many at a time costs no timer its exactness."""
 
 
 def main() -> None:
@@ -27,7 +25,6 @@ def main() -> None:
         shell = Shell(service.run_dir, service.loop, service.log.warning)
     except OSError as error:
         service.fail(f"cannot use the kernel's network or {service.run_dir}: {error}")
-    service.loop.gather_ns = _GATHER_NS
     service.loop.every(_CLOCK_CHECK_NS, shell.look_at_wall_clock)
     machine = Machine(keep_addresses=service.options.keep_addresses)
     service.run(machine, shell.perform)

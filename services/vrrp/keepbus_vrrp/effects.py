@@ -15,6 +15,15 @@ class ReadKernel(NamedTuple):
     """Read all interfaces and addresses; answered by KernelRead."""
 
 
+class Gather(NamedTuple):
+    """When adverts keep coming, wait so long before each look into the sockets, to read many at a time.
+
+    Adverts carry the kernel's time stamp and deadlines end the wait, so no timer loses its exactness.
+    """
+
+    gather_ns: int
+
+
 class Recall(NamedTuple):
     """Read what an earlier process remembered; answered by Remembered."""
 

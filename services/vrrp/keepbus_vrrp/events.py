@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 from keepbus_vrrp.netlink import AddressMessage, LinkMessage
 
-
 Memory = tuple[str, int, int, tuple[int, ...]]
 """Record (JSON text), last advert sent and end of the lease (CLOCK_BOOTTIME ns), counters."""
 
@@ -64,14 +63,14 @@ class ListenFailed(NamedTuple):
 
 
 class TransmitFailed(NamedTuple):
-    """An advert did not leave, and the lease was not renewed; told once until TransmitRecovered."""
+    """An advert did not leave, and the lease was not renewed."""
 
     instance: str
     error: str
 
 
 class TransmitRecovered(NamedTuple):
-    """Adverts leave again."""
+    """An advert left after one that did not."""
 
     instance: str
 

@@ -30,14 +30,17 @@ from keepbus.runtime.machine import (
 )
 from keepbus_vrrp import events, ipv4, packet, publication, reload, start
 from keepbus_vrrp.drops import Drops
-from keepbus_vrrp.effects import Count, Forget, Listen, ReadKernel, Recall, Unlisten
+from keepbus_vrrp.effects import Count, Forget, Gather, ReadKernel, Recall
 from keepbus_vrrp.election import receive
 from keepbus_vrrp.instance import Instance, key_of
+from keepbus_vrrp.placement import Placement
 from keepbus_vrrp.sentences import seconds
 from keepbus_vrrp.timers import NEVER, NS_PER_US, Timer
 from keepbus_vrrp.turn import Turn
 
 _STATISTICS_INTERVAL_NS = 5_000_000_000
+_LEAST_STATISTICS_GAP_NS = 50_000_000
+_MOST_GATHER_NS = 10_000_000
 
 
 class Machine:
@@ -52,17 +55,7 @@ class Machine:
         self._surroundings_changed = False
         self._stopped = False
         self.instances: dict[str, Instance] = {}
-        self._by_id: dict[int, dict[int, Instance]] = {}
-        """Interface index to virtual router id to instance."""
-        self._virtual: dict[str, set[bytes]] = {}
-        """Interface name to the virtual addresses of all instances there."""
-        self._groups: dict[int, frozenset[bytes]] = {}
-        """Interface index to the multicast groups of its instances."""
-        self._local: dict[int, frozenset[bytes]] = {}
-        """Interface index to its own addresses."""
-        self._listening: dict[int, tuple[bytes, ...]] = {}
-        self._refusing: dict[int, str] = {}
-        """Interfaces where no socket could be opened, and why."""
+        self._placement = Placement(self._turn)
         self._drops = Drops()
         self._reported_transitions = 0
         self._least_slack_ns = NEVER
@@ -120,7 +113,7 @@ class Machine:
 
     def _on_received(self, event: events.Received) -> None:
         interface_index, datagram, at_ns = event
-        routers = self._by_id.get(interface_index)
+        routers = self._placement.routers.get(interface_index)
         if routers is None or len(datagram) < ipv4.HEADER_LENGTH + 2:
             return
         instance = routers.get(datagram[21])
@@ -151,7 +144,10 @@ class Machine:
         instance = routers.get(message[1]) if len(message) > 1 else None
         expected = None if instance is None else instance.expected
         advert = packet.examine(
-            datagram, expected, self._groups[interface_index], self._local[interface_index]
+            datagram,
+            expected,
+            self._placement.groups[interface_index],
+            self._placement.local[interface_index],
         )
         if isinstance(advert, packet.Refused):
             if instance is not None:
@@ -180,10 +176,8 @@ class Machine:
         self._find_lost()
 
     def _on_link_changed(self, event: events.LinkChanged) -> None:
-        if self._turn.links.change_link(event.link) is None:
-            self._listening.pop(event.link.interface_index, None)
-            self._refusing.pop(event.link.interface_index, None)
-            self._turn.effects.append(Unlisten(event.link.interface_index))
+        self._turn.links.change_link(event.link)
+        self._placement.link_changed(event.link.interface_index, gone=event.link.gone)
         self._surroundings_changed = True
 
     def _on_address_changed(self, event: events.AddressChanged) -> None:
@@ -236,13 +230,13 @@ class Machine:
                     break
 
     def _look_at_all(self) -> None:
-        """Compare what instances need with what there is; listen where it is needed."""
-        self._index()
-        for instance in list(self.instances.values()):
+        """Compare what instances need with what there is."""
+        self._placement.arrange(self.instances.values())
+        for instance in self.instances.values():
             self._look_at(instance)
 
     def _look_at(self, instance: Instance) -> None:
-        faults = self._faults(instance)
+        faults = self._placement.faults(instance)
         if faults == instance.faults or instance.state in (VrrpState.INIT, VrrpState.STOP):
             instance.faults = faults
             return
@@ -255,65 +249,8 @@ class Machine:
             wait_us = instance.skew_time_us if instance.is_owner else instance.master_down_interval_us
             instance.become_backup("all that was missing is there again", wait_us, {})
 
-    def _faults(self, instance: Instance) -> tuple[str, ...]:
-        """Why the instance cannot take part, a sentence each; also gives it its source address."""
-        config = instance.config
-        links = self._turn.links
-        faults = []
-        names = dict.fromkeys((config.interface, *(each.interface for each in instance.all_addresses)))
-        for name in names:
-            link = links.by_name(name)
-            if link is None:
-                faults.append(f"interface {name} does not exist")
-            elif not link.up:
-                faults.append(f"interface {name} is down")
-        link = links.by_name(config.interface)
-        if link is not None:
-            if link.index in self._refusing:
-                faults.append(f"no socket on {config.interface}: {self._refusing[link.index]}")
-            source = link.primary_address(self._virtual.get(link.name, ()))
-            if config.mcast_src_ip:
-                source = ipv4.pack(config.mcast_src_ip)
-            if source:
-                instance.take_source(link.index, source)
-            else:
-                faults.append(f"interface {config.interface} has no IPv4 address to send from")
-        return tuple(faults)
-
-    def _index(self) -> None:
-        """Which instance is where, and the sockets for it."""
-        virtual: dict[str, set[bytes]] = {}
-        for instance in self.instances.values():
-            for address in instance.all_addresses:
-                virtual.setdefault(address.interface, set()).add(ipv4.pack(address.address))
-        self._virtual = virtual
-        self._by_id = {}
-        groups: dict[int, list[bytes]] = {}
-        names: dict[int, str] = {}
-        for instance in self.instances.values():
-            link = self._turn.links.by_name(instance.config.interface)
-            if link is not None:
-                self._by_id.setdefault(link.index, {})[instance.config.virtual_router_id] = instance
-                groups.setdefault(link.index, []).append(instance.group)
-                names[link.index] = link.name
-        self._groups = {index: frozenset(wanted) for index, wanted in groups.items()}
-        self._local = {}
-        for index in groups:
-            link = self._turn.links.by_index(index)
-            if link is not None:
-                self._local[index] = frozenset(link.addresses) - virtual.get(link.name, set())
-        for index in self._listening.keys() - groups.keys():
-            del self._listening[index]
-            self._turn.effects.append(Unlisten(index))
-        for index, wanted in groups.items():
-            unique = tuple(dict.fromkeys(wanted))
-            if self._listening.get(index) != unique:
-                self._listening[index] = unique
-                self._refusing.pop(index, None)
-                self._turn.effects.append(Listen(index, names[index], unique))
-
     def _on_listen_failed(self, event: events.ListenFailed) -> None:
-        self._refusing[event.interface_index] = event.error
+        self._placement.listen_failed(event.interface_index, event.error)
         self._surroundings_changed = True
 
     # Configuration and the end
@@ -351,18 +288,21 @@ class Machine:
                 changed.append((instance, config))
         for instance, config in changed:
             reload.change(instance, config, lease=section.address_lease)
-        self._index()
+        self._placement.arrange(self.instances.values())
         for instance in self.instances.values():
             if instance not in fresh:
                 self._look_at(instance)
             else:
-                instance.faults = self._faults(instance)
+                instance.faults = self._placement.faults(instance)
         start.begin(fresh, self._memories, self._turn)
         self._memories = ()
         self._least_slack_ns = min(
             ((instance.lease_us - instance.interval_us) * NS_PER_US for instance in self.instances.values()),
             default=NEVER,
         )
+        least_interval_us = min((each.interval_us for each in self.instances.values()), default=0)
+        gather_ns = min(_MOST_GATHER_NS, least_interval_us * NS_PER_US // 10)
+        self._turn.effects.append(Gather(gather_ns))
         if self.instances:
             self._turn.timers.arm(self._statistics_timer, self._turn.now_ns + _STATISTICS_INTERVAL_NS)
         self._report()
@@ -389,9 +329,10 @@ class Machine:
     def _on_transmit_failed(self, event: events.TransmitFailed) -> None:
         instance = self.instances.get(event.instance)
         if instance is not None and instance.state is VrrpState.MASTER:
+            if event.error != instance.transmit_error:
+                text = f"{instance.config.name}: an advert did not leave: {event.error}"
+                self._turn.effects.append(Log("warning", text))
             instance.transmit_failed(event.error)
-            text = f"{instance.config.name}: an advert did not leave: {event.error}"
-            self._turn.effects.append(Log("warning", text))
             if instance.outlived_lease():
                 instance.step_down_late()
 
@@ -431,7 +372,8 @@ class Machine:
     # Telling
 
     def _publish_statistics(self, _due_at_ns: int) -> None:
-        """One instance after the other, each about every 5 s, so that no turn becomes long by it."""
+        """One instance after the other, each about every 5 s and no more than 20 a second,
+        so that neither a turn becomes long by it nor an advert dear."""
         instances = list(self.instances.values())
         if not instances:
             return
@@ -445,7 +387,7 @@ class Machine:
             self._turn.effects.append(Publish(statistics))
             if told is not None and statistics.dropped != told.dropped:
                 instance.remember()
-        gap_ns = _STATISTICS_INTERVAL_NS // len(instances)
+        gap_ns = max(_STATISTICS_INTERVAL_NS // len(instances), _LEAST_STATISTICS_GAP_NS)
         self._turn.timers.arm(self._statistics_timer, self._turn.now_ns + gap_ns)
 
     def _report(self) -> None:

@@ -4,8 +4,8 @@ Law of this file: writing is a store into memory, never a system call that could
 process that is killed between two stores leaves the last whole record behind.
 
 The file is an array of cells, one per instance: 64-bit words (the moment of the last advert, the end of the
-lease, six counters), the instance's identity, then two copies of the record. A write goes into the older copy, its
-head (number, length, CRC) last; a copy whose CRC is wrong does not exist.
+lease, six counters), the instance's identity, then two copies of the record. A write goes into the older
+copy, its head (number, length, CRC) last; a copy whose CRC is wrong does not exist.
 """
 
 from __future__ import annotations

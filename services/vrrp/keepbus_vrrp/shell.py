@@ -45,6 +45,7 @@ class Shell:
             effects.Unlisten: self._unlisten,
             effects.ReadKernel: self._read_kernel,
             effects.Recall: self._recall,
+            effects.Gather: self._gather,
         }
 
     def perform(self, effect: Effect, _now_ns: int) -> Iterable[Event] | None:
@@ -75,8 +76,6 @@ class Shell:
                 raise TimeoutError("this process was held up")
             self._sockets[effect.interface_index].send(effect.datagram, effect.group)
         except (OSError, KeyError) as failure:
-            if key in self._failing and now_ns <= effect.not_after_ns:
-                return None
             self._failing.add(key)
             text = "no socket" if isinstance(failure, KeyError) else failure.strerror or str(failure)
             return [events.TransmitFailed(key, text)]
@@ -148,6 +147,9 @@ class Shell:
 
     def _read_kernel(self, _effect: effects.ReadKernel) -> list[Event]:
         return [self._kernel.read()]
+
+    def _gather(self, effect: effects.Gather) -> None:
+        self._loop.gather_ns = effect.gather_ns
 
     def _recall(self, _effect: effects.Recall) -> list[Event]:
         boot_id = _BOOT_ID.read_text(encoding="ascii").strip()
