@@ -195,7 +195,7 @@ class TestStop:
         play.fails = {f"-D {S}": "the kernel's answer was lost"}
         play.stop()
         assert play.of(Exit) == []
-        play.wait(3.1)
+        play.wait(1.6)
         assert play.of(Exit) == [Exit(1)]
         assert play.owned == (KEY,)
 

@@ -7,7 +7,7 @@ written and forgotten after it is removed, so that no death leaves an entry with
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from keepbus.config.model import IpvsSection, VirtualServer
@@ -32,7 +32,7 @@ LONGEST_COMPARISON_NS = 60_000_000_000
 READING_SHARE = 50
 """The next full comparison comes after so many times the time that reading took: two percent of a core."""
 OPEN_AGAIN_NS = 5_000_000_000
-STOP_LIMIT_NS = 3_000_000_000
+STOP_LIMIT_NS = 1_500_000_000
 
 Unsupported = Callable[[str, VirtualServer], str | None]
 """Driver and virtual server: why the one cannot carry the other, None when it can."""
@@ -74,7 +74,7 @@ class Machine:
             self._take(event)
         if self._settle_at_ns is not None and self._settled():
             self._settle_at_ns = None
-            self._want_all()
+            self._want(self._pools.values())
         # One batch a turn: between two turns the shell beats and reads the bus, however long the table is.
         self._ask_driver(may_write=not any(type(event) is Written for event in events))
         self._publish()
@@ -114,34 +114,39 @@ class Machine:
 
     def _configure(self, section: IpvsSection) -> None:
         earlier, self._pools, self._users = self._pools, {}, {}
+        before = {pool.virtual_server.name: pool for pool in earlier.values()}
+        fresh = []
         for virtual_server in section.virtual_servers:
-            try:
-                pool = pool_of(virtual_server)
-            except ValueError as error:
-                self._say.log("error", f"virtual server {virtual_server.name} cannot be written: {error}")
-                continue
+            name = virtual_server.name
+            pool = before.get(name)
+            # What did not change is not touched.
+            if pool is None or pool.virtual_server != virtual_server:
+                try:
+                    pool = pool_of(virtual_server)
+                except ValueError as error:
+                    self._say.log("error", f"virtual server {name} cannot be written: {error}")
+                    continue
+                if pool.key in earlier:
+                    pool.inherit(earlier[pool.key])
+                fresh.append(pool)
             if pool.key in self._pools:
-                name = virtual_server.name
                 self._say.log("warning", f"virtual server {name} is defined twice; the first one counts")
                 continue
             self._pools[pool.key] = pool
-            if pool.key in earlier:
-                pool.inherit(earlier[pool.key])
             for check in pool.checks:
                 self._users.setdefault(check, []).append(pool)
+        fresh = [pool for pool in fresh if self._pools[pool.key] is pool]
         self._verdicts = {name: verdict for name, verdict in self._verdicts.items() if name in self._users}
-        names = {pool.virtual_server.name for pool in self._pools.values()}
-        for key, pool in earlier.items():
-            if key not in self._pools:
-                self._table.want(key, None)
-                self._touched.pop(key, None)
-            if pool.virtual_server.name not in names:
-                self._say.withdraw([pool.virtual_server.name])
+        for key in earlier.keys() - self._pools.keys():
+            self._table.want(key, None)
+            self._touched.pop(key, None)
+        self._say.withdraw(before.keys() - {pool.virtual_server.name for pool in self._pools.values()})
         if self._remembered is None:
             self._say.effects.append(Recall())
         elif not self._stopping:
-            self._read_at_ns = self._now_ns
-            self._want_all()
+            if self._read_at_ns is None:
+                self._read_at_ns = self._now_ns
+            self._want(fresh)
 
     def _recall(self, event: Recalled) -> None:
         self._remembered = frozenset(event.owned)
@@ -151,7 +156,7 @@ class Machine:
                 self._table.want(key, None)
         if event.owned and self._users:
             self._settle_at_ns = self._now_ns + SETTLE_NS
-        self._want_all()
+        self._want(self._pools.values())
 
     def _opened(self, event: Opened) -> None:
         self._busy = False
@@ -162,7 +167,7 @@ class Machine:
             self._open_at_ns, self._read_at_ns = None, self._now_ns
         else:
             self._open_at_ns = self._now_ns + OPEN_AGAIN_NS
-        self._want_all()
+        self._want(self._pools.values())
 
     def _hear(self, message: Message) -> None:
         body = message.body
@@ -252,8 +257,8 @@ class Machine:
 
     # What is wanted
 
-    def _want_all(self) -> None:
-        for pool in self._pools.values():
+    def _want(self, pools: Iterable[Pool]) -> None:
+        for pool in pools:
             pool.error = self._unsupported(self._driver or "", pool.virtual_server) or ""
             self._evaluate(pool)
 
