@@ -128,5 +128,12 @@ def test_progress_from_entries() -> None:
     }
 
 
+def test_an_unfinished_transition_is_given_up_when_a_later_one_was_begun() -> None:
+    entries = [entry(2, "notify_master", last=False), entry(5, "notify_backup", last=False)]
+    assert Progress.replay(entries) == {
+        ("VI", "L"): Progress(known=4, started=frozenset({"notify_backup"})),
+    }
+
+
 def test_progress_never_goes_back() -> None:
     assert Progress.replay([entry(5), entry(3)]) == {("VI", "L"): Progress(known=5)}
