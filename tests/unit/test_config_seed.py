@@ -72,6 +72,12 @@ def test_slashes_are_no_comment() -> None:
     assert underlined(finding).startswith("///实例1MASTER,")
 
 
+def test_a_repeated_finding_is_shown_at_its_first_line() -> None:
+    # Line 4 is a value of a block that is read to its end first.
+    finding = find(compile_file(SEED / "single-drct1.conf"), "slash-comment")
+    assert (finding.place.line, underlined(finding)) == (4, "///收件人")
+
+
 def test_the_brace_that_was_never_closed_is_shown_and_where_that_was_noticed() -> None:
     compiled = compile_file(SEED / "single-drct1.conf")
     (error,) = compiled.errors

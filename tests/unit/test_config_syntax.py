@@ -6,7 +6,17 @@ import os
 from pathlib import Path
 
 import pytest
-from config_text import codes, compile_text, find, instance, is_error, only_instance, told, underlined
+from config_text import (
+    INSTANCE,
+    codes,
+    compile_text,
+    find,
+    instance,
+    is_error,
+    only_instance,
+    told,
+    underlined,
+)
 
 from keepbus.config import include
 from keepbus.config.compiler import Compiled, compile_file
@@ -109,6 +119,23 @@ def test_the_block_that_lacks_its_brace_is_found(
     assert (finding.place.line, finding.place.column) == brace
     assert finding.note is not None
     assert finding.note.place.line == noticed
+
+
+def test_a_wrong_guess_is_taken_back(tmp_path: Path) -> None:
+    # The instance really stands in global_defs, which is closed; the brace is missing elsewhere.
+    text = f"global_defs {{\n{INSTANCE.replace('@', '')}}}\nvirtual_server 192.0.2.1 80 {{\n protocol TCP\n"
+    compiled = compile_text(tmp_path, text)
+    finding = find(compiled, "missing-brace")
+    assert finding.place.excerpt.startswith("virtual_server")
+    assert find(compiled, "unknown-keyword").help == "it belongs to the top level"
+    assert "surplus-brace" not in codes(compiled)
+
+
+@pytest.mark.parametrize(
+    "line", ["skip_check_adv_addr // x", "nopreempt //", "mcast_src_ip 192.0.2.9 // x // y"]
+)
+def test_slashes_after_what_a_keyword_needs(tmp_path: Path, line: str) -> None:
+    assert codes(instance(tmp_path, line)) == ["slash-comment"]
 
 
 def test_what_follows_a_missing_brace_is_read_where_it_belongs(tmp_path: Path) -> None:
