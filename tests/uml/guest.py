@@ -54,15 +54,15 @@ def run(path: Path) -> dict[str, object]:
     return outcome
 
 
-def main(results: Path, names: list[str]) -> None:
+def main(results: Path, scenarios: list[Path]) -> None:
     """Run the scenarios, each leaving its result in a file, then end the machine."""
     here = Path(__file__).parent
     sys.path[:0] = [str(here), str(here.parent / "netns")]
     try:
         prepare()
-        for name in names:
-            outcome = run(here / f"{name}.py")
-            (results / f"{name}.json").write_text(json.dumps(outcome))
+        for path in scenarios:
+            outcome = run(path)
+            (results / f"{path.stem}.json").write_text(json.dumps(outcome))
     except BaseException:
         (results / "error").write_text(traceback.format_exc())
     os.sync()
@@ -70,4 +70,4 @@ def main(results: Path, names: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2:])
+    main(Path(sys.argv[1]), [Path(name) for name in sys.argv[2:]])
