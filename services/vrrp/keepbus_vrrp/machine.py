@@ -95,7 +95,7 @@ class Machine:
             self._surroundings_changed = False
             self._look_at_all()
         timers.fire(now_ns)
-        if turn.transitions != self._reported_transitions:
+        if turn.transitions != self._reported_transitions and not self._stopped:
             self._reported_transitions = turn.transitions
             self._report()
         return effects
@@ -385,7 +385,7 @@ class Machine:
             instance.published_statistics = statistics
             self._turn.effects.append(Count(instance.key, publication.counters(instance)))
             self._turn.effects.append(Publish(statistics))
-            if told is not None and statistics.dropped != told.dropped:
+            if statistics.dropped != ({} if told is None else told.dropped):
                 instance.remember()
         gap_ns = max(_STATISTICS_INTERVAL_NS // len(instances), _LEAST_STATISTICS_GAP_NS)
         self._turn.timers.arm(self._statistics_timer, self._turn.now_ns + gap_ns)

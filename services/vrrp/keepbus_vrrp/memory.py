@@ -80,7 +80,7 @@ class Memory:
         body_at = to + _HEAD.size
         _HEAD.pack_into(self._map, to, 0, 0, 0)
         self._map[body_at : body_at + len(payload)] = payload
-        _HEAD.pack_into(self._map, to, number + 1, len(payload), zlib.crc32(payload))
+        _HEAD.pack_into(self._map, to, number + 1, len(payload), _crc(payload, number + 1))
 
     def renew(self, key: str, sent_at_ns: int, lease_end_ns: int) -> None:
         """An advert left."""
@@ -111,7 +111,7 @@ class Memory:
             if not number or length > _COPY - _HEAD.size or (newest is not None and number < newest[0]):
                 continue
             body_at = copy_at + _HEAD.size
-            if zlib.crc32(self._map[body_at : body_at + length]) == crc:
+            if _crc(self._map[body_at : body_at + length], number) == crc:
                 newest = (number, copy_at, length)
         return newest
 
@@ -131,3 +131,8 @@ class Memory:
             self._map[at + _KEY_AT : at + _COPIES_AT] = name.ljust(_COPIES_AT - _KEY_AT, b"\0")
             self._map[at : at + _KEY_AT] = bytes(_KEY_AT)
         return at
+
+
+def _crc(payload: bytes, number: int) -> int:
+    """Over number and record together, so that neither is ever believed without the other."""
+    return zlib.crc32(payload, number & 0xFFFFFFFF)

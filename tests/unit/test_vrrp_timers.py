@@ -1,0 +1,138 @@
+"""Intervals of conformance section 7, and the lazy heap."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from keepbus_vrrp.timers import (
+    NEVER,
+    Timer,
+    Timers,
+    kernel_can_lease,
+    lease_us,
+    master_down_interval_us,
+    skew_time_us,
+)
+
+
+@pytest.mark.parametrize(
+    ("version", "interval_ms", "priority", "skew_ms", "down_ms"),
+    [
+        (2, 1_000, 1, 996.09375, 3996.09375),
+        (2, 1_000, 100, 609.375, 3609.375),
+        (2, 1_000, 200, 218.75, 3218.75),
+        (2, 1_000, 254, 7.8125, 3007.8125),
+        (2, 1_000, 255, 3.90625, 3003.90625),
+        (2, 10_000, 100, 609.375, 30609.375),
+        (2, 255_000, 100, 609.375, 765609.375),
+        (3, 10, 100, 6.09375, 36.09375),
+        (3, 10, 254, 0.078125, 30.078125),
+        (3, 100, 100, 60.9375, 360.9375),
+        (3, 250, 100, 152.34375, 902.34375),
+        (3, 500, 200, 109.375, 1609.375),
+        (3, 1_000, 100, 609.375, 3609.375),
+        (3, 1_000, 254, 7.8125, 3007.8125),
+        (3, 3_330, 77, 2328.3984375, 12318.3984375),
+        (3, 40_950, 100, 24953.90625, 147803.90625),
+        (3, 40_950, 254, 319.921875, 123169.921875),
+    ],
+)
+def test_t1_to_t5_intervals(
+    version: int, interval_ms: int, priority: int, skew_ms: float, down_ms: float
+) -> None:
+    """The table of conformance section 7; whole microseconds, rounded up."""
+    interval_us = interval_ms * 1000
+    skew_us = skew_time_us(version, priority, interval_us)
+    down_us = master_down_interval_us(version, priority, interval_us)
+    assert 0 <= skew_us - skew_ms * 1000 < 1
+    assert 0 <= down_us - down_ms * 1000 < 1
+
+
+def test_lease_is_twice_the_interval_in_whole_seconds_of_the_kernel() -> None:
+    assert lease_us(1_000_000, in_kernel=True) == 2_000_000
+    assert lease_us(1_740_000, in_kernel=True) == 3_000_000
+    assert lease_us(100_000, in_kernel=False) == 200_000
+    assert kernel_can_lease(1_000_000)
+    assert not kernel_can_lease(999_999)
+
+
+def test_lease_ends_before_the_earliest_takeover() -> None:
+    """Three intervals and the least skew, whatever the interval."""
+    for interval_ms in range(1_000, 40_960, 10):
+        assert lease_us(interval_ms * 1000, in_kernel=True) <= 2 * interval_ms * 1000
+        assert lease_us(interval_ms * 1000, in_kernel=True) >= 1.3 * interval_ms * 1000
+
+
+class Alarm:
+    """A timer that writes down when it fired."""
+
+    def __init__(self) -> None:
+        self.fired: list[int] = []
+        self.timer = Timer(self.fired.append)
+
+
+def test_a_timer_that_is_moved_later_fires_once_at_the_later_moment() -> None:
+    timers, alarm = Timers(), Alarm()
+    for moment in (10, 20, 30):
+        timers.arm(alarm.timer, moment)
+    assert timers.next_at_ns() == 30
+    timers.fire(29)
+    assert alarm.fired == []
+    timers.fire(30)
+    timers.fire(100)
+    assert alarm.fired == [30]
+    assert timers.next_at_ns() is None
+
+
+def test_t11_a_timer_that_is_moved_earlier_or_cancelled_leaves_nothing_behind() -> None:
+    timers, alarm = Timers(), Alarm()
+    timers.arm(alarm.timer, 30)
+    timers.arm(alarm.timer, 10)
+    timers.fire(10)
+    timers.fire(100)
+    assert alarm.fired == [10]
+    timers.arm(alarm.timer, 200)
+    timers.cancel(alarm.timer)
+    assert timers.next_at_ns() is None
+    assert alarm.timer.armed_at_ns == NEVER
+
+
+def test_many_timers_at_once_are_fired_in_turns() -> None:
+    timers = Timers()
+    alarms = [Alarm() for _ in range(50)]
+    for alarm in alarms:
+        timers.arm(alarm.timer, 5)
+    turns = 0
+    while timers.next_at_ns() is not None:
+        timers.fire(5)
+        turns += 1
+    assert turns == 4
+    assert all(alarm.fired == [5] for alarm in alarms)
+
+
+def test_against_a_plain_list_of_moments() -> None:
+    random_ = random.Random(1)
+    timers = Timers()
+    alarms = [Alarm() for _ in range(20)]
+    wanted: dict[int, int] = {}
+    now = 0
+    for _ in range(5000):
+        index = random_.randrange(20)
+        match random_.randrange(3):
+            case 0:
+                timers.cancel(alarms[index].timer)
+                wanted.pop(index, None)
+            case _:
+                wanted[index] = now + random_.randrange(1, 100)
+                timers.arm(alarms[index].timer, wanted[index])
+        assert timers.next_at_ns() == min(wanted.values(), default=None)
+        now += random_.randrange(5)
+        due = {index for index, moment in wanted.items() if moment <= now}
+        while (next_at := timers.next_at_ns()) is not None and next_at <= now:
+            timers.fire(now)
+        for index, alarm in enumerate(alarms):
+            assert alarm.fired == ([wanted[index]] if index in due else [])
+            alarm.fired.clear()
+        for index in due:
+            del wanted[index]
