@@ -151,6 +151,15 @@ class TestReload:
         play.configure(PAIR)
         assert play.take() == []
 
+    def test_unchanged_virtual_server_is_neither_written_nor_told(self) -> None:
+        other = virtual(real(A), address="172.16.1.253")
+        play = started(PAIR, other)
+        play.take()
+        play.effects.clear()
+        play.configure(PAIR, virtual(real(A, 9), address="172.16.1.253"))
+        assert play.take() == ["-e -t 172.16.1.253:80 -r 172.16.1.3:80 -g -w 9"]
+        assert [state.name for state in play.told(contract.VirtualServer)] == ["[172.16.1.253]:tcp:80"]
+
     def test_new_address_comes_before_the_old_one_leaves(self) -> None:
         play = started()
         play.take()

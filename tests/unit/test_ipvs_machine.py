@@ -30,6 +30,10 @@ def started(*servers: object, **options: object) -> Play:
     return play
 
 
+def is_change(effect: object) -> bool:
+    return isinstance(effect, Publish) and isinstance(effect.body, contract.Changed)
+
+
 class TestStart:
     def test_first_start_enters_all_servers_at_once(self) -> None:
         play = started()
@@ -300,3 +304,16 @@ class TestErrors:
         assert len(play.batches) > 1
         assert max(map(len, play.batches)) < 1300
         assert sum(map(len, play.batches)) == 12 * 200
+
+    def test_changes_of_a_long_table_are_told_a_few_at_a_time_when_all_is_written(self) -> None:
+        servers = [
+            virtual(*(real(f"10.1.{a}.{b}", checked=False) for b in range(1, 200)), address=f"10.0.0.{a}")
+            for a in range(1, 13)
+        ]
+        play = started(*servers)
+        last_write = max(index for index, effect in enumerate(play.effects) if isinstance(effect, Write))
+        told = [index for index, effect in enumerate(play.effects) if is_change(effect)]
+        assert min(told) > last_write
+        play.wait(1)
+        assert len(play.told(contract.Changed)) == 12 * 200
+        assert max(sum(map(is_change, effects)) for _now_ns, _events, effects in play.turns) <= 250

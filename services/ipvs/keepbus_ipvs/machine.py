@@ -84,7 +84,7 @@ class Machine:
         """See keepbus.runtime.machine.Machine."""
         deadlines = [self._stop_at_ns]
         if not self._busy:
-            deadlines.append(self._open_at_ns)
+            deadlines += [self._open_at_ns, self._say.changes_at_ns()]
             if self._driver:
                 deadlines += [self._settle_at_ns, self._read_at_ns]
                 if self._settle_at_ns is None:
@@ -247,6 +247,7 @@ class Machine:
 
     def _stop(self) -> None:
         if self._keep_table or not self._driver or not self._table.owned:
+            self._say.changes(self._now_ns, all_of_them=True)
             self._say.effects.append(Exit())
             return
         self._stopping = True
@@ -285,6 +286,7 @@ class Machine:
         self._remember()
         if self._stop_at_ns is not None and self._now_ns >= self._stop_at_ns:
             self._say.log("error", "the table could not be cleared in time; its entries stay in the kernel")
+            self._say.changes(self._now_ns, all_of_them=True)
             self._say.effects.append(Exit(1))
             self._stop_at_ns = None
         if self._busy or self._remembered is None:
@@ -320,6 +322,7 @@ class Machine:
 
     def _leave(self) -> None:
         self._touched.clear()
+        self._say.changes(self._now_ns, all_of_them=True)
         self._say.withdraw_all()
         self._stop_at_ns = self._read_at_ns = None
         self._say.effects.append(Exit())
@@ -344,6 +347,11 @@ class Machine:
     def _publish(self) -> None:
         if self._busy or self._stopping:
             return
+        write_at_ns = self._table.write_at_ns(self._now_ns)
+        if write_at_ns is not None and write_at_ns <= self._now_ns and self._settle_at_ns is None:
+            # There is more to write, and that comes first.
+            return
+        self._say.changes(self._now_ns)
         if self._table.has_read or self._driver == "" or self._read_error:
             error = self._read_error or ("" if self._driver else self._driver_detail)
             self._say.virtual_servers(self._touched.values(), self._table, error, self._now_ns)
