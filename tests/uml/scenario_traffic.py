@@ -34,6 +34,8 @@ INSIDE = {"d1": "192.168.1.1", "d2": "192.168.1.2", "n3": "192.168.1.3", "n4": "
 SERVERS = {"r3": "172.16.1.3", "r4": "172.16.1.4", "n3": "192.168.1.3", "n4": "192.168.1.4"}
 DIRECTORS = ("d1", "d2")
 LIMIT_S = 40.0
+Processes = dict[tuple[str, str], subprocess.Popen[bytes]]
+"""By service and director."""
 
 
 def run() -> dict[str, Any]:
@@ -41,13 +43,13 @@ def run() -> dict[str, Any]:
     found: dict[str, Any] = {}
     webs = {name: Web(name, "0.0.0.0", name) for name in SERVERS}
     sorry = [Web(director, "0.0.0.0", f"sorry {director}") for director in DIRECTORS]
-    processes = [process for director in DIRECTORS for process in start(director)]
+    processes = {(name, director): process for director in DIRECTORS for name, process in start(director)}
     try:
-        found["took"] = story(found, webs)
+        found["took"] = story(found, webs, processes)
     finally:
-        for process in reversed(processes):
+        for process in reversed(processes.values()):
             process.terminate()
-        for process in processes:
+        for process in processes.values():
             process.wait()
     found["after_stop"] = {director: table(director) for director in DIRECTORS}
     for web in (*webs.values(), *sorry):
@@ -55,12 +57,23 @@ def run() -> dict[str, Any]:
     return found
 
 
-def story(found: dict[str, Any], webs: dict[str, Web]) -> dict[str, float]:
+def story(found: dict[str, Any], webs: dict[str, Web], processes: Processes) -> dict[str, float]:
     """The steps; how long each took to show."""
     took = {}
     took["entered"] = wait(lambda: all(len(table(director)) == 3 for director in DIRECTORS))
     found["listing"] = listing("d1")
     found["spread"] = {vip: ask("client", vip, 12) for vip in VIPS}
+
+    crashed = processes["ipvs", "d1"]
+    crashed.kill()
+    crashed.wait()
+    found["without_ipvs"] = {vip: ask("client", vip, 12) for vip in VIPS}
+    written = changes("d1")
+    processes["ipvs", "d1"] = service("ipvs", "d1")
+    time.sleep(4)  # longer than a restarted process waits for verdicts
+    found["written"] = written
+    found["written_by_restart"] = changes("d1") - written
+    found["after_restart"] = table("d1")
 
     move("d1", "d2")
     found["through_d2"] = {vip: ask("client", vip, 12) for vip in VIPS}
@@ -136,7 +149,7 @@ def move(source: str, target: str) -> None:
         ip(["neigh flush all"], name)
 
 
-def start(director: str) -> list[subprocess.Popen[bytes]]:
+def start(director: str) -> list[tuple[str, subprocess.Popen[bytes]]]:
     """hub, checker and ipvs of a director on the seed's files, and one virtual server by weight."""
     run_dir = Path("/run") / director
     for name in ("bus/speak", "bus/listen", "locks", "log"):
@@ -149,10 +162,19 @@ def start(director: str) -> list[subprocess.Popen[bytes]]:
     configuration = compile_file(file, permissive=True).configuration
     assert configuration is not None
     generation.write(run_dir, configuration, file)
-    return [
-        spawn(director, sys.executable, "-m", f"keepbus_{name}", "-r", str(run_dir), "--log-level", "warning")
-        for name in ("hub", "checker", "ipvs")
-    ]
+    return [(name, service(name, director)) for name in ("hub", "checker", "ipvs")]
+
+
+def service(name: str, director: str) -> subprocess.Popen[bytes]:
+    """A service of a director; its log is RUNDIR/NAME.log."""
+    run_dir = Path("/run") / director
+    command = (sys.executable, "-m", f"keepbus_{name}", "-r", str(run_dir))
+    return spawn(director, *command, log=run_dir / f"{name}.log")
+
+
+def changes(director: str) -> int:
+    """How many commands the director's ipvs has carried out, all its processes together."""
+    return Path(f"/run/{director}/ipvs.log").read_text().count('event="ipvsadm -')
 
 
 def table(director: str) -> dict[str, dict[str, int]]:

@@ -49,6 +49,15 @@ def test_requests_are_spread_evenly_by_rr_and_by_weight_with_wrr(traffic: dict[s
     }
 
 
+def test_w13_kernel_balances_on_while_ipvs_is_dead_and_its_restart_writes_nothing(
+    traffic: dict[str, Any],
+) -> None:
+    assert traffic["without_ipvs"] == traffic["spread"]
+    assert traffic["written"] == 3 * 3  # a service and two destinations of each virtual server
+    assert traffic["written_by_restart"] == 0
+    assert traffic["after_restart"][DR_VIP] == {"172.16.1.3:80": 1, "172.16.1.4:80": 2}
+
+
 def test_second_director_balances_the_same_way_once_it_has_the_addresses(traffic: dict[str, Any]) -> None:
     assert traffic["through_d2"] == traffic["spread"]
 
