@@ -131,9 +131,9 @@ def test_an_end_after_the_abort_is_nothing() -> None:
 
 def test_deadlines_that_were_met_do_not_pile_up() -> None:
     play = Play().configure(tcp(delay_loop_us=1000, connect_timeout_us=3600 * US)).until(20)
-    assert len(play.probes) > 1000
-    assert len(play.machine._schedule._deadlines) == 1
-    assert len(play.machine._schedule._starts) == 1
+    assert len(play.probes) > 900
+    assert len(play.machine._schedule.deadlines) == 1
+    assert len(play.machine._schedule.starts) == 1
 
 
 # Failures of this host
@@ -162,11 +162,11 @@ def test_a_change_is_told_at_once_and_what_stays_only_now_and_then() -> None:
     assert len(told) < 60 / 5 + 3
 
 
-def test_all_verdicts_together_stay_under_a_hundred_messages_a_second() -> None:
+def test_all_verdicts_together_stay_under_fifty_messages_a_second() -> None:
     play = Play().configure(*many(1500, delay_loop_us=US, warmup_us=US)).until(12)
     told = [at for at, body in play.published if isinstance(body, CheckVerdict)]
     for second in range(3, 12):
-        assert sum(second <= at < second + 1 for at in told) <= 110
+        assert sum(second <= at < second + 1 for at in told) <= 55
 
 
 def test_changes_count_and_since_is_the_moment_of_the_change() -> None:

@@ -1,7 +1,7 @@
 """Which verdicts go on the bus, and when.
 
 A verdict that changes is told at once. One that stays is told again only now and then, so that its evidence
-and its counters do not grow old: each check at most every 5 s, all checks together at most 100 a second.
+and its counters do not grow old: each check at most every 5 s, all checks together at most 50 a second.
 What was never measured is told as unknown once it is clear that no earlier process measured it.
 """
 
@@ -19,7 +19,7 @@ REFRESH_NS = 5_000_000_000
 HEARING_NS = 1_500_000_000
 """So long after the start nothing is told as unknown: an earlier process's verdicts may still come."""
 _TICK_NS = 100_000_000
-_MOST_PER_TICK = 10
+_MOST_PER_TICK = 5
 
 
 class Announcer:

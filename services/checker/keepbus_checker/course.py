@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from keepbus.config.model import Check, CheckKind
 from keepbus.contracts.checker import CheckVerdict, Evidence, Verdict
+from keepbus_checker.events import ProbeEnded
 
 
 class Course:
@@ -24,11 +25,8 @@ class Course:
         "gone",
         "guarded",
         "inherited_evidence",
-        "last_at_ns",
-        "last_received",
-        "last_took_us",
+        "last",
         "last_url",
-        "limit_at_ns",
         "probe",
         "probes",
         "published_at_ns",
@@ -37,6 +35,7 @@ class Course:
         "started_at_ns",
         "step",
         "target",
+        "timeout_ns",
         "url",
         "verdict",
         "waits_for_telling",
@@ -56,20 +55,18 @@ class Course:
         self.failed_url = False
         """True while the URL that took the target down is the only one tried."""
         self.adopted = False
-        # The last result, kept in parts: most are never told to anybody.
+        self.last: ProbeEnded | None = None
+        """The last result, kept as it came: most are never told to anybody."""
         self.last_url = 0
-        self.last_received = ""
-        self.last_took_us = 0
-        self.last_at_ns = 0
         self.inherited_evidence: Evidence | None = None
         # The schedule's part.
         self.probe = 0
         """Number of the probe under way, 0 when there is none."""
         self.step = ""
+        self.timeout_ns = check.connect_timeout_us * 1000
         self.due_at_ns = 0
         self.started_at_ns = 0
         self.deadline_at_ns = 0
-        self.limit_at_ns = 0
         self.guarded = False
         self.gone = False
         # The announcer's part.
@@ -83,12 +80,9 @@ class Course:
 
     def settle(self, passed: bool) -> int:
         """Count one result; the pause until the next probe, microseconds."""
-        if self.check.kind is CheckKind.TCP_CHECK:
-            return self._settle_connection(passed)
-        return self._settle_url(passed)
-
-    def _settle_connection(self, passed: bool) -> int:
         check = self.check
+        if check.urls:
+            return self._settle_url(passed)
         if passed:
             self.retries_used = 0
             self.verdict = Verdict.UP
@@ -150,14 +144,10 @@ class Course:
 
     def evidence(self) -> Evidence | None:
         """What the last probe did; None before the first."""
-        if not self.last_at_ns:
+        last = self.last
+        if last is None:
             return self.inherited_evidence
-        return Evidence(
-            sent=self._sent(),
-            received=self.last_received,
-            took_us=self.last_took_us,
-            at_ns=self.last_at_ns,
-        )
+        return Evidence(sent=self._sent(), received=last.received, took_us=last.took_us, at_ns=last.wall_ns)
 
     def told(self) -> CheckVerdict:
         """The state as it goes on the bus."""

@@ -10,7 +10,7 @@ from keepbus.runtime.loop import READABLE, WRITABLE, Loop
 from keepbus.runtime.machine import Event
 from keepbus_checker.answer import Answer
 from keepbus_checker.events import Outcome, ProbeAdvanced
-from keepbus_checker.tcp import FAILED_MASK, End, outcome_of, words_of
+from keepbus_checker.tcp import FAILED_MASK, End, Socket, outcome_of, words_of
 
 READ_OCTETS = 16 * 1024
 READS_PER_TURN = 4
@@ -30,7 +30,7 @@ class HttpProbe:
     def __init__(
         self,
         number: int,
-        sock: socket.socket,
+        sock: Socket,
         loop: Loop,
         end: End,
         *,

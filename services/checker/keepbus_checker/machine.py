@@ -98,9 +98,7 @@ class Machine:
             return effects
         for course in self._schedule.take_overdue(now_ns):
             self._overdue(course, now_ns, effects)
-        room = min(self._most_open - len(self._probing), _MOST_STARTS_PER_TURN)
-        for course in self._schedule.take_due(now_ns, room):
-            self._start(course, now_ns, effects)
+        self._start_due(now_ns, effects)
         if self._housekeeping_at_ns is not None and now_ns >= self._housekeeping_at_ns:
             self._keep_house(now_ns, effects)
         effects.extend(self._announcer.tick(now_ns))
@@ -108,83 +106,83 @@ class Machine:
 
     # Probes
 
-    def _start(self, course: Course, now_ns: int, effects: list[Effect]) -> None:
-        check = course.check
-        self._last_probe += 1
+    def _start_due(self, now_ns: int, effects: list[Effect]) -> None:
+        probing = self._probing
         number = self._last_probe
-        course.probe = number
-        course.started_at_ns = now_ns
-        course.step = "connect"
-        self._probing[number] = course
-        timeout_ns = check.connect_timeout_us * 1000
-        course.limit_at_ns = now_ns + STEPS_TOTAL * timeout_ns
-        self._schedule.guard(course, now_ns + timeout_ns)
-        if (now_ns - course.due_at_ns) * 10 > check.delay_loop_us * 1000:
-            self._late += 1
-        effects.append(StartProbe(number, check, course.url))
+        room = min(self._most_open - len(probing), _MOST_STARTS_PER_TURN)
+        for course in self._schedule.take_due(now_ns, room):
+            if course.gone:
+                continue
+            check = course.check
+            number += 1
+            course.probe = number
+            course.started_at_ns = now_ns
+            course.step = "connect"
+            probing[number] = course
+            self._schedule.guard(course, now_ns + course.timeout_ns)
+            if (now_ns - course.due_at_ns) * 10 > check.delay_loop_us * 1000:
+                self._late += 1
+            effects.append(StartProbe(number, check, course.url))
+        self._last_probe = number
 
     def _probe_advanced(self, event: ProbeAdvanced, now_ns: int) -> None:
         course = self._probing.get(event.probe)
         if course is not None:
             course.step = event.step
-            deadline_at_ns = now_ns + course.check.connect_timeout_us * 1000
-            self._schedule.guard(course, min(deadline_at_ns, course.limit_at_ns))
+            self._schedule.guard(course, min(now_ns + course.timeout_ns, _limit_at_ns(course)))
 
     def _probe_ended(self, event: ProbeEnded, now_ns: int, effects: list[Effect]) -> None:
-        course = self._probing.pop(event.probe, None)
         self._wall_offset_ns = event.wall_ns - now_ns
+        course = self._probing.pop(event.probe, None)
         if course is None:
             return
         course.probe = 0
         if event.outcome == Outcome.LOCAL:
             self._local_error(course, event.received, now_ns, effects)
-            return
-        self._settle(course, event.outcome == Outcome.PASSED, event.received, event.took_us, now_ns, effects)
+        else:
+            self._settle(course, event, now_ns, effects)
 
     def _overdue(self, course: Course, now_ns: int, effects: list[Effect]) -> None:
-        del self._probing[course.probe]
-        effects.append(AbortProbe(course.probe))
-        course.probe = 0
-        timeout_us = course.check.connect_timeout_us
-        if now_ns >= course.limit_at_ns:
-            received = f"answer not complete within {_seconds(STEPS_TOTAL * timeout_us)}"
+        """The probe under way has had its time: give it up."""
+        number = course.probe
+        self._abort(course, effects)
+        if now_ns >= _limit_at_ns(course):
+            received = f"answer not complete within {_seconds(STEPS_TOTAL * course.timeout_ns)}"
         else:
-            received = f"{_WAITS_FOR[course.step]} within {_seconds(timeout_us)}"
-        self._settle(course, False, received, (now_ns - course.started_at_ns) // 1000, now_ns, effects)
+            received = f"{_WAITS_FOR[course.step]} within {_seconds(course.timeout_ns)}"
+        took_us = (now_ns - course.started_at_ns) // 1000
+        event = ProbeEnded(number, Outcome.FAILED, received, took_us, now_ns + self._wall_offset_ns)
+        self._settle(course, event, now_ns, effects)
 
-    def _settle(
-        self, course: Course, passed: bool, received: str, took_us: int, now_ns: int, effects: list[Effect]
-    ) -> None:
+    def _settle(self, course: Course, event: ProbeEnded, now_ns: int, effects: list[Effect]) -> None:
         """Count a result, plan the next probe, tell what is new."""
+        before = course.verdict
+        passed = event.outcome == Outcome.PASSED
         self._probes += 1
         course.probes += 1
+        course.last = event
         course.last_url = course.url
-        course.last_received = received
-        course.last_took_us = took_us
-        course.last_at_ns = now_ns + self._wall_offset_ns
-        before = course.verdict
         if not passed:
             self._failures += 1
             course.failures += 1
             if before is not Verdict.DOWN:
                 effects.append(Publish(_failed(course)))
-        pause_us = course.settle(passed)
-        self._schedule.start_at(course, now_ns + pause_us * 1000)
-        if course.verdict is before:
+        self._schedule.start_at(course, now_ns + course.settle(passed) * 1000)
+        if course.verdict is not before:
+            self._changed(course, before, event, now_ns, effects)
+        elif not course.waits_for_telling:
             self._announcer.note(course)
-            return
+
+    def _changed(
+        self, course: Course, before: Verdict, event: ProbeEnded, now_ns: int, effects: list[Effect]
+    ) -> None:
         course.changes += 1
-        course.since_ns = course.last_at_ns
+        course.since_ns = event.wall_ns
         self._verdicts[before] -= 1
         self._verdicts[course.verdict] += 1
         effects.append(self._announcer.tell(course, now_ns))
-        effects.append(
-            Log(
-                "info",
-                f"{course.check.kind.value} of {course.target} is {course.verdict.value}",
-                {"was": before.value, "received": received},
-            )
-        )
+        sentence = f"{course.check.kind.value} of {course.target} is {course.verdict.value}"
+        effects.append(Log("info", sentence, {"was": before.value, "received": event.received}))
 
     def _local_error(self, course: Course, error: str, now_ns: int, effects: list[Effect]) -> None:
         """A failure of this host's own making counts for nothing; the check waits for its next turn."""
@@ -306,8 +304,12 @@ def _failed(course: Course) -> ProbeFailed:
     )
 
 
-def _seconds(us: int) -> str:
-    return f"{us / 1_000_000:g} s"
+def _limit_at_ns(course: Course) -> int:
+    return course.started_at_ns + STEPS_TOTAL * course.timeout_ns
+
+
+def _seconds(ns: int) -> str:
+    return f"{ns / 1_000_000_000:g} s"
 
 
 def _counted(number: int, noun: str) -> str:

@@ -1,57 +1,97 @@
 """When the next probe starts, and when a probe under way has had its time.
 
-Two heaps. A course stands at most once in each: in the first while it waits for its start; in the second from
-its first probe on, because a deadline that was met is not looked for but left, and moved when it comes up.
-So a check a second with a connect_timeout of a minute costs one entry, not sixty.
+Moments are gathered in slots of 20 ms: the loop wakes once for all that fall into one, and a course is put in
+and taken out without being compared with any other. A moment is never early, and at most a slot late.
+
+A course stands at most once in each of the two calendars: in the first while it waits for its start; in the
+second from its first probe on, because a deadline that was met is not looked for but left, and moved when it
+comes up. So a check a second with a connect_timeout of a minute costs one entry, not sixty.
 """
 
 from __future__ import annotations
 
 import heapq
-import itertools
 
 from keepbus_checker.course import Course
 
-_GRID_NS = 4_000_000
-"""Starts are gathered: the loop wakes once for all that fall into one such interval."""
+SLOT_NS = 20_000_000
+
+
+class Calendar:
+    """Courses by the slot of their moment."""
+
+    __slots__ = ("_slots", "_waiting")
+
+    def __init__(self) -> None:
+        self._slots: list[int] = []
+        """A heap of the numbers of the slots in use."""
+        self._waiting: dict[int, list[Course]] = {}
+
+    def __len__(self) -> int:
+        return sum(map(len, self._waiting.values()))
+
+    def add(self, course: Course, at_ns: int) -> None:
+        """Put the course into the slot that begins at this moment or next after it."""
+        slot = -(-at_ns // SLOT_NS)
+        waiting = self._waiting.get(slot)
+        if waiting is None:
+            self._waiting[slot] = [course]
+            heapq.heappush(self._slots, slot)
+        else:
+            waiting.append(course)
+
+    def take(self, now_ns: int) -> list[Course]:
+        """All courses of slots that have begun, in order of slots and of coming."""
+        slots = self._slots
+        if not slots or slots[0] * SLOT_NS > now_ns:
+            return []
+        taken = self._waiting.pop(heapq.heappop(slots))
+        while slots and slots[0] * SLOT_NS <= now_ns:
+            taken += self._waiting.pop(heapq.heappop(slots))
+        return taken
+
+    def next_at_ns(self) -> int | None:
+        """When the next slot begins; None when nothing waits."""
+        return self._slots[0] * SLOT_NS if self._slots else None
 
 
 class Schedule:
     """The starts and deadlines of all courses."""
 
     def __init__(self) -> None:
-        self._starts: list[tuple[int, int, Course]] = []
-        self._deadlines: list[tuple[int, int, Course]] = []
-        self._serial = itertools.count()
+        self.starts = Calendar()
+        self.deadlines = Calendar()
+        self._due: list[Course] = []
+        """Due and not started yet, the longest waiting last."""
 
     def start_at(self, course: Course, at_ns: int) -> None:
         """Probe the course at this moment; it must not be waiting or under way."""
         course.due_at_ns = at_ns
-        heapq.heappush(self._starts, (at_ns, next(self._serial), course))
+        self.starts.add(course, at_ns)
 
     def take_due(self, now_ns: int, most: int) -> list[Course]:
         """Courses whose start is due, longest waiting first; at most `most`."""
-        due: list[Course] = []
-        starts = self._starts
-        while starts and starts[0][0] <= now_ns and len(due) < most:
-            course = heapq.heappop(starts)[2]
-            if not course.gone:
-                due.append(course)
-        return due
+        fresh = self.starts.take(now_ns)
+        if not self._due and len(fresh) <= most:
+            return fresh
+        self._due[:0] = reversed(fresh)
+        if most <= 0:
+            return []
+        taken = self._due[: -most - 1 : -1]
+        del self._due[-most:]
+        return taken
 
     def guard(self, course: Course, deadline_at_ns: int) -> None:
         """The probe under way ends by then; replaces an earlier deadline, which must not be later."""
         course.deadline_at_ns = deadline_at_ns
         if not course.guarded:
             course.guarded = True
-            heapq.heappush(self._deadlines, (deadline_at_ns, next(self._serial), course))
+            self.deadlines.add(course, deadline_at_ns)
 
     def take_overdue(self, now_ns: int) -> list[Course]:
         """Courses whose probe under way has passed its deadline."""
         overdue: list[Course] = []
-        deadlines = self._deadlines
-        while deadlines and deadlines[0][0] <= now_ns:
-            course = heapq.heappop(deadlines)[2]
+        for course in self.deadlines.take(now_ns):
             course.guarded = False
             if not course.probe:
                 continue
@@ -63,9 +103,12 @@ class Schedule:
 
     def wake_at_ns(self, *, starts: bool) -> int | None:
         """When something is due next; without `starts`, only deadlines count. None: never."""
-        wake_at_ns = None
-        if starts and self._starts:
-            wake_at_ns = -(-self._starts[0][0] // _GRID_NS) * _GRID_NS
-        if self._deadlines and (wake_at_ns is None or self._deadlines[0][0] < wake_at_ns):
-            wake_at_ns = self._deadlines[0][0]
-        return wake_at_ns
+        deadline_at_ns = self.deadlines.next_at_ns()
+        if not starts:
+            return deadline_at_ns
+        if self._due:
+            return self._due[-1].due_at_ns
+        start_at_ns = self.starts.next_at_ns()
+        if start_at_ns is None or (deadline_at_ns is not None and deadline_at_ns < start_at_ns):
+            return deadline_at_ns
+        return start_at_ns

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import errno
 import resource
-import socket
 import time
 from collections.abc import Callable, Iterable
-from typing import Any, Protocol
+from typing import Any
 
 from keepbus.config.model import Check, CheckKind
 from keepbus.runtime.loop import WRITABLE, Loop
@@ -17,22 +16,12 @@ from keepbus_checker.course import bracketed
 from keepbus_checker.effects import AbortProbe, ForgetCheck, StartProbe
 from keepbus_checker.events import Outcome, ProbeEnded
 from keepbus_checker.http import READ_OCTETS, HttpProbe
-from keepbus_checker.tcp import Route, TcpProbe, outcome_of, words_of
+from keepbus_checker.tcp import Route, TcpProbes, outcome_of, words_of
 from keepbus_checker.tls import TlsProbe
 
 _RESERVED_DESCRIPTORS = 128
 """For the bus, the log and the loop: ZeroMQ must never find none left."""
 _MOST_OPEN = 8192
-
-
-class Probe(Protocol):
-    """What a probe under way is to the shell."""
-
-    sock: socket.socket
-
-    def ready(self, mask: int, /) -> Iterable[Event]:
-        """Reader of the loop."""
-        ...
 
 
 class Shell:
@@ -49,7 +38,9 @@ class Shell:
         self._clock_ns = clock_ns
         self._wall_ns = wall_ns
         self._targets: dict[str, _Target] = {}
-        self._open: dict[int, tuple[Probe, int]] = {}
+        self._connections = TcpProbes(loop, clock_ns, wall_ns)
+        self._gets: dict[int, tuple[HttpProbe, int]] = {}
+        """HTTP_GETs and SSL_GETs under way, and the moments of their starts."""
         self._buffer = memoryview(bytearray(READ_OCTETS))
 
     def perform(self, effect: Any, _now_ns: int) -> Iterable[Event] | None:
@@ -58,7 +49,9 @@ class Shell:
         if kind is StartProbe:
             return self._start(effect.probe, effect.check, effect.url)
         if kind is AbortProbe:
-            self._close(effect.probe)
+            # When it is neither, its end is already on its way to the machine.
+            if not self._connections.abort(effect.probe) and effect.probe in self._gets:
+                self._close(effect.probe)
         elif kind is ForgetCheck:
             self._targets.pop(effect.check, None)
         return None
@@ -71,40 +64,41 @@ class Shell:
         try:
             sock, error = target.route.connect()
         except OSError as failure:
-            error = failure.errno or 0
-            return (ProbeEnded(number, Outcome.LOCAL, words_of(error), 0, self._wall_ns()),)
-        probe = self._probe(number, check, url, sock, target)
-        self._open[number] = (probe, started_ns)
+            return self._not_started(number, failure.errno or 0)
         if error and error != errno.EINPROGRESS:
-            return self.end(number, outcome_of(error), words_of(error))
-        self._loop.watch(sock.fileno(), probe.ready, WRITABLE)
-        return None
-
-    def _probe(self, number: int, check: Check, url: int, sock: socket.socket, target: _Target) -> Probe:
+            sock.close()
+            return self._not_started(number, error)
         if check.kind is CheckKind.TCP_CHECK:
-            return TcpProbe(number, sock, self.end)
+            self._connections.add(number, sock, started_ns)
+            return None
         kind = TlsProbe if check.kind is CheckKind.SSL_GET else HttpProbe
-        return kind(
+        probe = kind(
             number,
             sock,
             self._loop,
-            self.end,
+            self._end,
             request=target.requests[url],
             answer=Answer(check.urls[url]),
             buffer=self._buffer,
             server_name=check.sni_name,
         )
+        self._gets[number] = (probe, started_ns)
+        self._loop.watch(sock.fileno(), probe.ready, WRITABLE)
+        return None
 
-    def end(self, number: int, outcome: Outcome, received: str) -> Iterable[Event]:
-        """Close a probe and make its event."""
+    def _not_started(self, number: int, error: int) -> Iterable[Event]:
+        return (ProbeEnded(number, outcome_of(error), words_of(error), 0, self._wall_ns()),)
+
+    def _end(self, number: int, outcome: Outcome, received: str) -> Iterable[Event]:
+        """Close a GET and make its event."""
         started_ns = self._close(number)
         took_us = (self._clock_ns() - started_ns) // 1000
         return (ProbeEnded(number, outcome, received, took_us, self._wall_ns()),)
 
     def _close(self, number: int) -> int:
-        probe, started_ns = self._open.pop(number)
+        probe, started_ns = self._gets.pop(number)
         sock = probe.sock
-        self._loop.unwatch(sock.fileno())
+        self._loop.forget(sock.fileno())
         sock.close()
         return started_ns
 

@@ -6,9 +6,11 @@ the check asks whether the server serves, not who it is. The connection is close
 
 from __future__ import annotations
 
+import socket
 import ssl
 from collections.abc import Iterable
 from functools import cache
+from typing import cast
 
 from keepbus.runtime.loop import READABLE, WRITABLE
 from keepbus.runtime.machine import Event
@@ -39,7 +41,9 @@ class TlsProbe(HttpProbe):
         self._loop.unwatch(self.sock.fileno())
         try:
             self.sock = self._tls = context().wrap_socket(
-                self.sock, server_hostname=self._server_name or None, do_handshake_on_connect=False
+                cast(socket.socket, self.sock),
+                server_hostname=self._server_name or None,
+                do_handshake_on_connect=False,
             )
         except ValueError as error:
             unusable = f"sni_name {self._server_name} cannot be sent ({error})"
