@@ -135,7 +135,7 @@ def test_tie_is_won_by_the_higher_address(mixed: Mixed) -> None:
 
 
 def test_wrong_password_is_counted_and_ignored(mixed: Mixed) -> None:
-    """A4: each thinks that it is alone, and says so in its counter."""
+    """A4: each thinks that it is alone; ours counts why."""
     good = DIALECTS["v2 with password"]
     bad = {"authentication": Authentication(auth_type=AuthType.PASS, auth_pass="2222")}
     mixed.configure(good._replace(fields=bad), 100, 200)
@@ -147,5 +147,5 @@ def test_wrong_password_is_counted_and_ignored(mixed: Mixed) -> None:
         record = mixed.ours.record()
         return {} if record is None else record.dropped
 
-    wait_for("our counter", lambda: dropped().get("auth_failure", 0) > 2)
+    wait_for("our counter", lambda: dropped().get("auth_failure", 0) >= 1)
     assert set(dropped()) == {"auth_failure"}

@@ -1,0 +1,138 @@
+"""Virtual time: machines on a simulated wire, with faults, repeatable from a seed.
+
+A world is one queue of (moment, number, what happens); nothing in it is random but its one seeded
+generator. Nodes are machines behind a pretended shell; how their effects touch the wire is the business of
+a subclass of `Node`.
+"""
+
+from __future__ import annotations
+
+import heapq
+import random
+from collections.abc import Callable, Iterable
+
+from keepbus.runtime.machine import Effect, Event, Machine
+
+
+class World:
+    """The queue and the wire."""
+
+    def __init__(self, seed: int, *, delay_ns: tuple[int, int] = (50_000, 2_000_000)) -> None:
+        """delay_ns is the least and the greatest one-way delay."""
+        self.random = random.Random(seed)
+        self.now_ns = 1_000_000_000_000
+        self.nodes: list[Node] = []
+        self.delay_ns = delay_ns
+        self.loss = 0.0
+        """Part of the packets that are lost, for each receiver by itself."""
+        self.cut: set[tuple[str, str]] = set()
+        """Directed links, sender and receiver, that carry nothing."""
+        self.watchers: list[Callable[[], None]] = []
+        """Called after every happening."""
+        self._queue: list[tuple[int, int, Callable[[], None]]] = []
+        self._number = 0
+
+    def at(self, moment_ns: int, action: Callable[[], None]) -> None:
+        """Do this at a moment."""
+        self._number += 1
+        heapq.heappush(self._queue, (max(moment_ns, self.now_ns), self._number, action))
+
+    def after(self, delay_ns: int, action: Callable[[], None]) -> None:
+        """Do this so much later."""
+        self.at(self.now_ns + delay_ns, action)
+
+    def broadcast(self, sender: Node, octets: bytes) -> None:
+        """A packet for everybody else."""
+        for node in self.nodes:
+            if node is sender or (sender.name, node.name) in self.cut or self.random.random() < self.loss:
+                continue
+            self._deliver(node, octets)
+
+    def run(self, until_ns: int) -> None:
+        """Let everything happen up to a moment."""
+        while self._queue and self._queue[0][0] <= until_ns:
+            self.now_ns, _, action = heapq.heappop(self._queue)
+            action()
+            for watch in self.watchers:
+                watch()
+        self.now_ns = until_ns
+
+    def _deliver(self, node: Node, octets: bytes) -> None:
+        arrival_ns = self.now_ns + self.random.randint(*self.delay_ns)
+        self.at(arrival_ns, lambda: node.arrive(octets))
+
+
+class Node:
+    """A process on the wire, and the kernel under it, which lives on when the process does not."""
+
+    def __init__(self, world: World, name: str) -> None:
+        self.world = world
+        self.name = name
+        self.machine: Machine | None = None
+        """None while the process is dead."""
+        self.frozen = False
+        self._inbox: list[Event] = []
+        self._awake_at_ns: int | None = None
+        world.nodes.append(self)
+
+    def start(self, machine: Machine, first: Iterable[Event]) -> None:
+        """Begin a process."""
+        self.machine = machine
+        self._inbox = list(first)
+        self.turn()
+
+    def crash(self) -> None:
+        """kill -9."""
+        self.machine = None
+        self._inbox.clear()
+
+    def freeze(self) -> None:
+        """SIGSTOP: the kernel goes on collecting packets."""
+        self.frozen = True
+
+    def thaw(self) -> None:
+        """SIGCONT."""
+        self.frozen = False
+        self.turn()
+
+    def arrive(self, octets: bytes) -> None:
+        """The kernel receives a packet; a process that runs gets it now, a frozen one later."""
+        if self.machine is not None:
+            self._inbox.append(self.received(octets))
+            self.turn()
+
+    def turn(self) -> None:
+        """What waits, then the clock, as the loop does it."""
+        while self.machine is not None and not self.frozen:
+            events, self._inbox = self._inbox, []
+            for effect in self.machine.turn(self.world.now_ns, events):
+                self._inbox.extend(self.perform(effect) or ())
+            if not self._inbox:
+                self._sleep()
+                return
+
+    def received(self, octets: bytes) -> Event:
+        """The event for a packet that arrives now."""
+        raise NotImplementedError
+
+    def perform(self, effect: Effect) -> Iterable[Event] | None:
+        """Carry out an effect; may answer."""
+        raise NotImplementedError
+
+    def _sleep(self) -> None:
+        assert self.machine is not None
+        wake_at_ns = self.machine.wake_at_ns()
+        if wake_at_ns is None or wake_at_ns == self._awake_at_ns:
+            return
+        self._awake_at_ns = wake_at_ns
+        machine = self.machine
+
+        def wake() -> None:
+            if self._awake_at_ns == wake_at_ns:
+                self._awake_at_ns = None
+            # A wake-up of a process that died, or that was moved, is void.
+            due = self.machine.wake_at_ns() if self.machine is machine else None
+            if due is not None and due <= self.world.now_ns:
+                self.turn()
+
+        self.world.at(wake_at_ns, wake)
