@@ -90,7 +90,7 @@ class Findings:
         self.permissive = permissive
         self.dropped = 0
         """Distinct findings beyond the limit."""
-        self._kept: dict[tuple[str, str, str], Diagnostic] = {}
+        self._kept: dict[tuple[str, str, str], _Kept] = {}
         self._errors = 0
 
     def warning(self, code: str, text: str, at: At, *, advice: str = "", note: Note | None = None) -> None:
@@ -135,7 +135,7 @@ class Findings:
             place = diagnostic.place
             return order.get(place.file, len(order)), place.line, place.column
 
-        found = sorted(self._kept.values(), key=key)
+        found = sorted((kept.diagnostic() for kept in self._kept.values()), key=key)
         if self.dropped:
             severity = Severity.ERROR if self._errors else Severity.WARNING
             text = f"{self.dropped} more findings are not shown"
@@ -152,13 +152,13 @@ class Findings:
         if severity is Severity.ERROR:
             self._errors += 1
         key = at.file, code, text
-        known = self._kept.get(key)
-        if known is not None:
-            self._kept[key] = _repeated(known, at)
+        kept = self._kept.get(key)
+        if kept is not None:
+            kept.repeat(at)
         elif self.full:
             self.dropped += 1
         else:
-            self._kept[key] = Diagnostic(
+            first = Diagnostic(
                 severity=severity,
                 code=code,
                 text=text,
@@ -167,16 +167,33 @@ class Findings:
                 note=note,
                 lenient=lenient,
             )
+            self._kept[key] = _Kept(first)
 
 
-def _repeated(known: Diagnostic, at: At) -> Diagnostic:
-    """The same finding on one line more; the first line is the one that is shown."""
-    place, line = known.place, at.line
-    if line == place.line or line in known.more_lines[-1:]:
-        return known
-    if line < place.line:
-        place, line = at.place(), place.line
-    lines = known.more_lines
-    if len(lines) < MOST_LINES_NAMED:
-        lines = tuple(sorted((*lines, line)))
-    return replace(known, place=place, more=known.more + 1, more_lines=lines)
+class _Kept:
+    """A finding and its repetitions."""
+
+    __slots__ = ("first", "last_line", "lines", "more")
+
+    def __init__(self, first: Diagnostic) -> None:
+        self.first = first
+        self.last_line = first.place.line
+        self.more = 0
+        self.lines: list[int] = []
+
+    def repeat(self, at: At) -> None:
+        """Count the same finding on another line; the first line of the file is the one that is shown."""
+        line = at.line
+        if line in (self.first.place.line, self.last_line):
+            return
+        self.last_line = line
+        self.more += 1
+        if line < self.first.place.line:
+            line = self.first.place.line
+            self.first = replace(self.first, place=at.place())
+        if len(self.lines) < MOST_LINES_NAMED:
+            self.lines.append(line)
+
+    def diagnostic(self) -> Diagnostic:
+        """All of it."""
+        return replace(self.first, more=self.more, more_lines=tuple(sorted(self.lines)))

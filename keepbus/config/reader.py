@@ -207,16 +207,13 @@ class TableReader:
         text = f"unknown keyword `{word[:40]}`" + (f" in `{path[-1]}`" if path else "")
         homes = {name: rows[word] for name, rows in self._blocks.items() if word in rows}
         if homes:
-            row = next(iter(homes.values()))
-            self._report(
-                row.ignored, "unknown-keyword", text, statement.at(), f"it belongs to {_names(homes)}"
-            )
+            ignored = next(iter(homes.values())).ignored
+            advice = f"it belongs to {_names(homes)}"
+            self._report(ignored, "unknown-keyword", text, statement.at(), advice)
             return
         # Searching similar words for every line of a file of garbage would take minutes.
-        candidates = () if self.findings.full or len(word) > _LONGEST_MISSPELT else self._blocks[path]
-        similar = difflib.get_close_matches(word, candidates, n=1, cutoff=0.7)
-        if similar:
-            row = self._blocks[path][similar[0]]
+        row = None if self.findings.full else _similar(word, path)
+        if row is not None:
             advice = f"did you mean `{row.keyword}`?"
             self._report(row.ignored, "unknown-keyword", text, statement.at(), advice)
             return
@@ -234,6 +231,14 @@ class TableReader:
 def _converted(kind: Kind, words: tuple[str, ...], parameters: str) -> Any:
     """The same few values are written thousands of times in a large file."""
     return kind.convert(words, parameters)
+
+
+@lru_cache(maxsize=1024)
+def _similar(word: str, path: Path) -> Row | None:
+    """The keyword of the block that was probably meant."""
+    rows = blocks()[path]
+    similar = difflib.get_close_matches(word[:_LONGEST_MISSPELT], rows, n=1, cutoff=0.7)
+    return rows[similar[0]] if similar else None
 
 
 @cache

@@ -18,8 +18,8 @@ from keepbus.config.lexer import COMMENT_IN_WORD, Kind, Token, scan
 MOST_OCTETS = 64 << 20
 """Of one file, and of all files of a configuration together."""
 MOST_FILES = 10_000
-MOST_STATEMENTS = 4_000_000
-"""Lines and braces of one file; ten times what 37,000 real servers with an HTTP check each take."""
+MOST_STATEMENTS = 1_500_000
+"""Lines and braces of one file; twice what 37,000 real servers with an HTTP check each take."""
 LONGEST_LINE = 65_536
 _EXCERPT_WIDTH = 160
 

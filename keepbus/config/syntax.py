@@ -25,10 +25,15 @@ Knows = Callable[[tuple[str, ...], str], bool]
 """Does the block at this path know this keyword?"""
 
 _LONGEST_LINE = 1023
+_DEEPEST = 32
 
 # A line without any of these is words and blanks.
 _SPECIAL = re.compile(r"""[^ -~\t]|[#!"{}\\$@~]""")
 _INCLUDE = re.compile(r"""\s*(include[rmwba]?)\s+(?:"([^"]*)"|([^\s"#!]+))""")
+
+
+class _TooDeep(Exception):
+    """No configuration has so many blocks in one another."""
 
 
 class Statement:
@@ -124,13 +129,16 @@ class Parser:
     def parse(self, source: Source, path: Path) -> None:
         """Parse a file, and what it includes, into `top`."""
         self._main = source
-        self._file(source, path)
+        try:
+            self._file(source, path)
+        except _TooDeep:
+            self._open.clear()
 
     def finish(self) -> int:
         """Report the blocks that are open at the end; how many."""
         still_open = list(self._open)
         for block in still_open:
-            self._report_missing(block, None)
+            self._report_missing(block, self._end())
         self._open.clear()
         return len(still_open)
 
@@ -241,6 +249,10 @@ class Parser:
             )
             # The block is read all the same, so that its closing brace finds its partner.
             self._here.append(Statement([""], source, number, 0))
+        if len(self._open) >= _DEEPEST:
+            text = f"blocks are nested deeper than {_DEEPEST}; the rest of the file is not read"
+            self._findings.error("too-deep", text, At(source, number, column, column + 1))
+            raise _TooDeep
         block = self._here[-1]
         block.children = []
         block.opened_line = number
@@ -281,28 +293,28 @@ class Parser:
             return
         for _ in range(len(path) - depth):
             self._missing -= 1
-            self._report_missing(self._open[-1], statement)
+            block = self._open[-1]
+            text = f"`{keyword}` can't stand in `{block.keyword}`: the brace must close before this line"
+            self._report_missing(block, Note(text=text, place=statement.at().place()))
             self._pop()
 
-    def _report_missing(self, block: Statement, seen: Statement | None) -> None:
+    def _end(self) -> Note:
+        source = self._main
+        assert source is not None
+        last = len(source.lines)
+        while last > 1 and not source.lines[last - 1].strip():
+            last -= 1
+        end = len(source.lines[last - 1])
+        return Note(text="the file ends here", place=source.place(last, end, end + 1))
+
+    def _report_missing(self, block: Statement, noticed: Note) -> None:
         name = " ".join(block.words[:2])
-        if seen is not None:
-            text = f"`{seen.keyword}` can't stand in `{block.keyword}`: the brace must close before this line"
-            place = seen.at().place()
-        else:
-            text = "the file ends here"
-            source = self._main or block.source
-            last = len(source.lines)
-            while last > 1 and not source.lines[last - 1].strip():
-                last -= 1
-            end = len(source.lines[last - 1])
-            place = source.place(last, end, end + 1)
         self._findings.error(
             "missing-brace",
             f"the block `{name}` is never closed",
             block.brace(),
             advice="add the missing `}`",
-            note=Note(text=text, place=place),
+            note=noticed,
             lenient=True,
         )
 

@@ -77,6 +77,13 @@ def test_an_empty_file_is_clean(tmp_path: Path) -> None:
     assert compile_text(tmp_path, "").exit_status == 0
 
 
+@pytest.mark.parametrize("word", ["global_defs", "foo"])
+def test_blocks_in_blocks_without_end_cost_no_time(tmp_path: Path, word: str) -> None:
+    compiled = compile_text(tmp_path, f"{word} {{\n" * 400_000)
+    assert is_error(compiled, "too-deep")
+    assert find(compiled, "too-deep").place.line == 33
+
+
 def test_surplus_brace(tmp_path: Path) -> None:
     compiled = compile_text(tmp_path, "global_defs {\n}\n  }\nvrrp_instance")
     assert told(compiled)[0] == "error surplus-brace 3:3"
