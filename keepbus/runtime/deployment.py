@@ -2,7 +2,7 @@
 
 A template's `${name}` is replaced by a value of the node, `${confined CAP,CAP}` by the setpriv call that
 leaves a program exactly these capabilities, `${urgent}` by the chrt call that puts a program before all
-ordinary ones. What is replaced is quoted as supervisord's parser wants it.
+ordinary ones. In a `command=` paths are quoted, because supervisord splits it as a shell would.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ OVERRIDES = Path("/etc/keepbus/programs")
 REALTIME_PRIORITY = 1
 """The lowest: before all ordinary processes, behind whatever else is real-time on the machine."""
 
+_PATHS = ("run_dir", "python")
 _CHRT = ["chrt", "--rr", str(REALTIME_PRIORITY)]
 _PLACEHOLDER = re.compile(r"\$\{(\w+)(?: ([\w,]*))?\}")
 
@@ -102,8 +103,8 @@ def _setpriv(capabilities: Iterable[str]) -> list[str]:
 
 def _fill(path: Path, deployment: Deployment) -> str:
     values = {
-        "run_dir": shlex.quote(str(deployment.run_dir)),
-        "python": shlex.quote(sys.executable),
+        "run_dir": str(deployment.run_dir),
+        "python": sys.executable,
         "service_options": deployment.service_options,
         "vrrp_options": deployment.vrrp_options,
         "ipvs_options": deployment.ipvs_options,
@@ -118,9 +119,12 @@ def _fill(path: Path, deployment: Deployment) -> str:
             text = shlex.join(_CHRT) if deployment.urgent else ""
         elif name in values:
             text = values[name]
+            if name in _PATHS and match.string.startswith("command="):
+                text = shlex.quote(text)
         else:
             known = ", ".join(sorted([*values, "confined", "urgent"]))
             raise DeploymentError(f"{path} asks for ${{{name}}}; there are {known}")
         return text.replace("%", "%%")
 
-    return _PLACEHOLDER.sub(value, path.read_text(encoding="utf-8"))
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    return "".join(_PLACEHOLDER.sub(value, line) for line in lines)

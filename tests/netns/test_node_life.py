@@ -106,6 +106,16 @@ def test_a_frozen_supervisord_is_killed_at_the_end(namespace: str) -> None:
         assert made.processes() == []
 
 
+def test_a_supervisord_that_does_not_answer_is_told(namespace: str) -> None:
+    with node(namespace, configuration(100)) as made:
+        supervisord = int((made.run_dir / "supervisor" / "pid").read_text())
+        os.kill(supervisord, signal.SIGSTOP)
+        told = made.hear("state/watchdog/service", lambda m: m.body.status == "degraded", 8)
+        assert "supervisord does not answer" in told.body.detail
+        os.kill(supervisord, signal.SIGCONT)
+        made.hear("state/watchdog/service", lambda m: m.body.status == "ready", 8)
+
+
 def test_the_node_ends_with_its_supervisord_and_says_so(namespace: str) -> None:
     # R-F13: never two copies, and init sees the end.
     with node(namespace, configuration(100)) as made:

@@ -1,0 +1,121 @@
+"""Templates of deploy/ become supervisord's files; an operator's file takes the place of ours."""
+
+from __future__ import annotations
+
+import configparser
+import shlex
+from pathlib import Path
+
+import pytest
+
+from keepbus.runtime import rundir
+from keepbus.runtime.deployment import Deployment, DeploymentError, render, templates
+
+
+def deployment(tmp_path: Path, *, confined: bool = True, urgent: bool = True) -> Deployment:
+    run_dir = tmp_path / "run"
+    (run_dir / "supervisor").mkdir(parents=True)
+    overrides = tmp_path / "overrides"
+    overrides.mkdir()
+    return Deployment(
+        run_dir=run_dir, confined=confined, urgent=urgent, service_options="--log-level info",
+        vrrp_options="--keep-addresses", ipvs_options="--driver dry-run", overrides=overrides,
+    )  # fmt: skip
+
+
+def programs(made: Deployment) -> dict[str, configparser.SectionProxy]:
+    found = {}
+    for path in (made.run_dir / "supervisor" / "programs").glob("*.conf"):
+        parser = configparser.ConfigParser(interpolation=None)
+        parser.read(path, encoding="utf-8")
+        for section in parser.sections():
+            found[section.removeprefix("program:")] = parser[section]
+    return found
+
+
+def test_every_service_has_a_program_and_they_start_in_order(tmp_path: Path) -> None:
+    made = deployment(tmp_path)
+    main = render(made)
+    assert f"file={made.run_dir}/supervisor/socket" in main.read_text(encoding="utf-8")
+    found = programs(made)
+    assert tuple(sorted(found, key=lambda name: found[name].getint("priority"))) == rundir.SERVICES
+    for program in found.values():
+        assert program["autorestart"] == "true"
+        assert program.getint("startsecs") == 0
+        assert program.getint("startretries") > 10**6
+        assert "${" not in program["command"]
+
+
+def test_options_and_privileges_go_where_they_belong(tmp_path: Path) -> None:
+    made = deployment(tmp_path)
+    render(made)
+    found = {name: program["command"] for name, program in programs(made).items()}
+    assert found["vrrp"].endswith("--log-level info --keep-addresses")
+    assert found["ipvs"].endswith("--log-level info --driver dry-run")
+    assert "--bounding-set=-all,+net_admin,+net_raw" in found["vrrp"]
+    assert "--bounding-set=-all " in found["checker"]
+    assert [name for name in found if found[name].startswith("chrt --rr 1 ")] == [
+        name for name in found if name in ("vrrp", "watchdog")
+    ]
+
+
+def test_without_setpriv_and_chrt_nothing_of_them_is_left(tmp_path: Path) -> None:
+    made = deployment(tmp_path, confined=False, urgent=False)
+    render(made)
+    for program in programs(made).values():
+        assert not {"setpriv", "chrt"} & set(program["command"].split())
+
+
+def test_an_operators_file_takes_the_place_of_ours_and_others_are_added(tmp_path: Path) -> None:
+    made = deployment(tmp_path)
+    (made.overrides / "checker.conf").write_text("[program:checker]\ncommand=mine ${run_dir}\n")
+    (made.overrides / "exporter.conf").write_text("[program:exporter]\ncommand=exporter\n")
+    render(made)
+    found = programs(made)
+    assert found["checker"]["command"] == f"mine {made.run_dir}"
+    assert "exporter" in found
+    (made.overrides / "exporter.conf").unlink()
+    render(made)
+    assert "exporter" not in programs(made), "what is gone is gone at the next start"
+
+
+def test_an_unknown_placeholder_is_refused_with_what_there_is(tmp_path: Path) -> None:
+    made = deployment(tmp_path)
+    (made.overrides / "checker.conf").write_text("[program:checker]\ncommand=${pythn}\n")
+    with pytest.raises(DeploymentError, match=r"checker.conf asks for \$\{pythn\}; there are .*python"):
+        render(made)
+
+
+def test_a_path_with_space_and_percent_sign_stays_whole(tmp_path: Path) -> None:
+    made = deployment(tmp_path / "50% of it")
+    parser = configparser.ConfigParser()  # %% is a percent sign to it, as to supervisord
+    parser.read(render(made), encoding="utf-8")
+    assert parser["unix_http_server"]["file"] == f"{made.run_dir}/supervisor/socket"
+    command = programs(made)["checker"]["command"].replace("%%", "%")
+    assert str(made.run_dir) in shlex.split(command)
+
+
+def test_templates_are_found_in_the_repository() -> None:
+    assert (templates() / "programs" / "vrrp.conf").is_file()
+
+
+def test_the_run_directory_can_be_held_once(tmp_path: Path) -> None:
+    run_dir = tmp_path / "run"
+    rundir.make(run_dir)
+    with pytest.raises(rundir.RunDirectoryError, match=r"a node runs in .* \(pid \d+\)"):
+        rundir.make(run_dir)
+    # Whoever may pass into bus/listen reads; nothing else is open to others.
+    assert (run_dir / "bus").stat().st_mode & 0o777 == 0o751
+    assert (run_dir / "bus" / "speak").stat().st_mode & 0o777 == 0o750
+    assert (run_dir / "supervisor").stat().st_mode & 0o777 == 0o700
+
+
+def test_a_socket_path_that_is_too_long_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(rundir.RunDirectoryError, match="characters too long"):
+        rundir.make(tmp_path / ("x" * 100))
+
+
+def test_a_run_directory_that_cannot_be_made_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(rundir.RunDirectoryError, match="name one that this user may write"):
+        rundir.make(tmp_path / "file" / "run")
