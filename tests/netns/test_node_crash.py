@@ -116,15 +116,13 @@ def test_a_node_that_is_dead_or_frozen_loses_the_address_before_the_peer_has_it(
             began = time.monotonic()
             for pid in sorted(victims, key=lambda pid: pid != vrrp):
                 os.kill(pid, how)
-            eventually(
-                "d2 alone holds it",
-                lambda nodes=nodes: nodes.witness.holders() == {nodes.second.namespace},
-                8,
-            )
+            with contextlib.suppress(pytest.fail.Exception):
+                eventually("", lambda nodes=nodes: nodes.witness.holders() == {nodes.second.namespace}, 8)
             took_s = time.monotonic() - began
             overlap_s, gap_s = nodes.witness.longest(2, began), nodes.witness.longest(0, began)
             if nodes.kernel.pause() > PAUSE_S:
                 continue
+            assert nodes.witness.holders() == {nodes.second.namespace}, nodes.witness.changes
             print(
                 f"{how.name}: moved in {took_s:.2f} s, nobody for {gap_s:.2f} s, both for {overlap_s:.3f} s"
             )
