@@ -14,7 +14,9 @@ class Verdict(enum.StrEnum):
     UNKNOWN = "unknown"
     """Never checked yet."""
     UP = "up"
+    """The last probe went well."""
     DOWN = "down"
+    """As many probes in a row failed as the check allows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +28,7 @@ class Evidence:
     received: str
     """What came, in one line: `connected`, `200, 14 bytes, MD5 …`, `connection refused`."""
     took_us: int
+    """From its start to its end, microseconds."""
     at_ns: int
     """Wall clock at the end of the probe."""
 
@@ -42,12 +45,17 @@ class CheckVerdict(Body):
     target: str
     """address:port that is probed."""
     verdict: Verdict
+    """What the probes say."""
     changes: int
     """How often the verdict changed since this process started."""
     since_ns: int
+    """Wall clock of the last change of the verdict, nanoseconds."""
     probes: int
+    """Probes of this check since this process started."""
     failures: int
+    """Those of them that failed."""
     evidence: Evidence | None = None
+    """What the deciding probe did; nil before the first."""
 
 
 @contract("event/checker/failure", key="check")
@@ -56,10 +64,15 @@ class ProbeFailed(Body):
     """A probe failed; `attempt` of `attempts` before the verdict is down."""
 
     check: str
+    """Id of the check in the compiled configuration."""
     target: str
+    """address:port that was probed."""
     attempt: int
+    """Which failure in a row this is, from 1."""
     attempts: int
+    """How many in a row make the verdict down."""
     evidence: Evidence
+    """What this probe did."""
 
 
 @contract("state/checker/statistics")
@@ -68,9 +81,13 @@ class Statistics(Body):
     """Counters of the checker process since its start."""
 
     checks: int = 0
+    """Distinct checks that run."""
     probes: int = 0
+    """Probes that ended."""
     failures: int = 0
+    """Probes that failed."""
     in_flight: int = 0
+    """Probes under way now."""
     late: int = 0
     """Probes started more than one tenth of their delay_loop late."""
     local_errors: dict[str, int] = field(default_factory=dict)

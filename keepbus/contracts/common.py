@@ -12,12 +12,15 @@ class Status(enum.StrEnum):
     """What a service says of itself."""
 
     STARTING = "starting"
+    """Not at work yet."""
     READY = "ready"
+    """At work, as configured."""
     IDLE = "idle"
     """Running, and the configuration gives it nothing to do."""
     DEGRADED = "degraded"
     """Working, but not as configured; `detail` says what to do."""
     STOPPING = "stopping"
+    """On its way out."""
 
 
 @contract("state/*/service")
@@ -30,14 +33,17 @@ class Service(Body):
     """
 
     pid: int
+    """Process id, in the node's own namespace."""
     started_ns: int
     """Wall clock, nanoseconds."""
     generation: int
     """Configuration generation that it runs; 0 before the first."""
     status: Status
+    """What it says of itself."""
     detail: str
     """One sentence for the operator."""
     progress: int
+    """Rounds of its loop since its start."""
     lateness_us_max: int = 0
     """Largest lateness of a due timer since the last beat, microseconds."""
     lost: int = 0
@@ -54,10 +60,15 @@ class Gap(Body):
     """A reader found a hole: `lost` messages on `topic` of `source` never came."""
 
     topic: str
+    """On which the hole is."""
     source: str
+    """Who published there."""
     boot: str
+    """Of the publisher's process."""
     lost: int
+    """How many messages."""
     after_nth: int
+    """nth of the last message before the hole; 0 when there was none."""
 
 
 @contract("event/*/reject")
@@ -66,7 +77,9 @@ class Reject(Body):
     """A message that could not be used; only its length and hash are told, never its content."""
 
     reason: str
+    """A word to count by, such as `schema`."""
     length: int
+    """Octets of all frames."""
     digest: str
     """First 16 hex digits of the SHA-256 of all frames."""
     peer: str

@@ -15,17 +15,23 @@ class RealServer:
     address: str
     """address:port, IPv6 in brackets."""
     configured_weight: int
+    """`weight` in the file."""
     weight: int
     """Weight in the kernel now; 0 when it is not there."""
     verdict: Verdict
+    """What its checks say together."""
     in_table: bool
+    """True when the kernel has it."""
     since_ns: int
     """Wall clock of the last change of verdict."""
     checks: tuple[str, ...]
+    """Ids of its checks."""
     reason: str
     """Why it is where it is, in a sentence: the evidence of the deciding check."""
     active_connections: int = 0
+    """As the kernel counts them."""
     inactive_connections: int = 0
+    """As the kernel counts them."""
 
 
 @contract("state/ipvs/virtual_server", key="name")
@@ -38,21 +44,29 @@ class VirtualServer(Body):
     address: str
     """address:port"""
     protocol: str
+    """`TCP` or `UDP`."""
     scheduler: str
+    """As in the file: rr, wrr, lc, wlc, sh."""
     forwarding: str
+    """`NAT`, `DR` or `TUN`."""
     persistence_timeout_s: int
     """0 when off."""
     quorum: int
+    """The configured quorum."""
     quorum_up: bool
+    """True when it is reached."""
     weight_up: int
     """Sum of the weights of living real servers."""
     changes: int
     """How often quorum changed since this process started."""
     since_ns: int
+    """Wall clock of the last change of quorum, nanoseconds."""
     sorry_server: str
     """address:port, empty when there is none."""
     sorry_server_active: bool
+    """True when the sorry server answers in the place of the real ones."""
     real_servers: tuple[RealServer, ...]
+    """In the order of the file."""
     error: str = ""
     """Why the kernel has not what is wanted; empty when it has."""
 
@@ -63,14 +77,21 @@ class Table(Body):
     """The driver and the whole table in numbers."""
 
     driver: str
+    """`ipvs`, `nftables` or `dry-run`."""
     services: int
+    """Virtual servers in the table."""
     destinations: int
+    """Real servers in the table."""
     foreign: int
     """Entries found that keepbus did not write and leaves alone."""
     drift_repaired: int
+    """Entries that others changed and that were put back, since this process started."""
     writes: int
+    """Changes written since this process started."""
     errors: int
+    """Changes that the kernel refused since this process started."""
     last_error: str
+    """The last refusal, in a sentence; empty when there was none."""
     reconciled_ns: int
     """Wall clock of the last full comparison with the kernel."""
 
@@ -81,10 +102,13 @@ class Changed(Body):
     """One change that was written: `add`, `edit` or `remove` of a service or destination."""
 
     virtual_server: str
+    """Name of the virtual server."""
     action: str
+    """`add`, `edit` or `remove`."""
     what: str
     """In ipvsadm's words: `-a -t 172.16.1.254:80 -r 172.16.1.3:80 -g -w 1`."""
     reason: str
+    """Why, in a sentence."""
 
 
 @contract("event/ipvs/drift", key="virtual_server")
@@ -93,8 +117,11 @@ class Drift(Body):
     """Somebody else changed what keepbus owns; it was put back."""
 
     virtual_server: str
+    """Name of the virtual server."""
     found: str
+    """What was in the kernel, in ipvsadm's words."""
     repaired: str
+    """What was put there again, in ipvsadm's words."""
 
 
 @contract("event/ipvs/quorum", key="virtual_server")
@@ -103,7 +130,12 @@ class QuorumChanged(Body):
     """A virtual server gained or lost its quorum."""
 
     virtual_server: str
+    """Name of the virtual server."""
     up: bool
+    """True when it was gained."""
     weight_up: int
+    """Sum of the weights of living real servers."""
     quorum: int
+    """The configured quorum."""
     reason: str
+    """Why, in a sentence."""

@@ -13,15 +13,21 @@ class Notified(Body):
     """How far the notifications of one object are."""
 
     name: str
+    """Of the instance."""
     life: str
+    """Of the instance; `notified` counts in it."""
     notified: int
     """Number of the last transition whose scripts have been started (at most once each)."""
     pending: int
+    """Transitions whose scripts wait."""
     lost: int
     """Transitions that left the history before they could be notified."""
     runs: int
+    """Scripts started since this process started."""
     failures: int
+    """Those of them that did not end with 0."""
     last_command: str
+    """The script that was started last, with its arguments."""
     last_exit: int | None
     """Exit status; negative for a signal; None while it runs or before the first."""
 
@@ -32,21 +38,27 @@ class ScriptRun(Body):
     """A script ended, was ended, or could not be started."""
 
     name: str
+    """Of the instance."""
     life: str
+    """Of the instance."""
     number: int
     """Of the transition, within its life."""
     state: str
+    """The state that was entered."""
     script: str
     """Keyword in the file: notify_master, notify, …"""
     command: tuple[str, ...]
+    """The script and its arguments."""
     user: str
     """Name of the user that it ran as; empty when it was not started."""
     started_ns: int
     """Wall clock, nanoseconds."""
     took_us: int
+    """From its start to its end, microseconds."""
     exit_status: int
     """Exit status; negative for a signal; 127 when it could not be started."""
     timed_out: bool
+    """True when it was ended at its time limit."""
     late: bool
     """True when the transition happened before this process started."""
     error: str = ""

@@ -12,10 +12,15 @@ class VrrpState(enum.StrEnum):
     """keepalived's words for a virtual router's state."""
 
     INIT = "INIT"
+    """Before the first election."""
     BACKUP = "BACKUP"
+    """Another router is master, or nobody yet."""
     MASTER = "MASTER"
+    """This router has the addresses."""
     FAULT = "FAULT"
+    """Something it needs is missing; it takes no part."""
     STOP = "STOP"
+    """Stopped; the last state of a life."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +30,9 @@ class Transition:
     number: int
     """Counts the instance's transitions; never repeats within a life."""
     from_state: VrrpState
+    """Before."""
     to_state: VrrpState
+    """After."""
     at_ns: int
     """Wall clock, nanoseconds."""
     cause: str
@@ -42,25 +49,39 @@ class Instance(Body):
     """A virtual router as this node sees it. History heals what a reader missed."""
 
     name: str
+    """`vrrp_instance` in the file."""
     interface: str
+    """On which it speaks."""
     family: str
     """IPv4 or IPv6."""
     virtual_router_id: int
+    """1 to 255."""
     version: int
+    """Of the protocol: 2 or 3."""
     life: str
     """Names the series in which `transitions` counts; a new life starts at 1."""
     state: VrrpState
+    """Now."""
     transitions: int
+    """Number of the last transition of this life."""
     since_ns: int
+    """Wall clock of the last transition, nanoseconds."""
     cause: str
+    """Of the last transition, one sentence."""
     base_priority: int
+    """`priority` in the file."""
     effective_priority: int
+    """The one that elections are held with."""
     advert_interval_us: int
+    """In force now, microseconds; version 3 learns it from the master."""
     master_down_interval_us: int
+    """In force now, microseconds."""
     master_address: str
     """Primary address of the master, own one included; empty when unknown."""
     master_priority: int
+    """Of the last advert of the master, own one included; 0 when unknown."""
     virtual_addresses: tuple[str, ...]
+    """With prefix, in the order of the file."""
     holds_addresses: bool
     """True when the virtual addresses are installed here."""
     lease_us: int
@@ -77,17 +98,25 @@ class Statistics(Body):
     """Counters of an instance since the start of its life."""
 
     name: str
+    """Of the instance."""
     adverts_received: int = 0
+    """Adverts of others that were accepted."""
     adverts_sent: int = 0
+    """Adverts that left."""
     became_master: int = 0
+    """Transitions to MASTER."""
     released_master: int = 0
+    """Transitions from MASTER."""
     priority_zero_received: int = 0
+    """Adverts of masters that resigned."""
     priority_zero_sent: int = 0
+    """Adverts by which this router resigned."""
     dropped: dict[str, int] = field(default_factory=dict)
     """Packets refused, by reason (conformance section 5)."""
     last_advert_ns: int = 0
     """Wall clock of the last advert accepted from another router; 0 before the first."""
     lateness_us_max: int = 0
+    """Largest lateness of an advert or a timer, microseconds."""
 
 
 @contract("event/vrrp/transition", key="instance")
@@ -96,8 +125,11 @@ class Transitioned(Body):
     """An instance changed state; the same content stands in the instance's history."""
 
     instance: str
+    """Name of the instance."""
     life: str
+    """In which the transition is numbered."""
     transition: Transition
+    """What happened, and why."""
 
 
 @contract("event/vrrp/drop", key="interface")
@@ -106,11 +138,15 @@ class Dropped(Body):
     """An advert was refused; told at most once a minute per instance, source and reason."""
 
     interface: str
+    """On which it came."""
     instance: str
     """Empty when no instance has its virtual router id."""
     source: str
+    """Address of the sender."""
     reason: str
+    """A word to count by."""
     detail: str
+    """What was found and what was expected."""
     suppressed: int
     """How many of the same were not told since the last one."""
 
@@ -121,11 +157,15 @@ class AddressChanged(Body):
     """A virtual address was installed, removed, restored or lost."""
 
     instance: str
+    """Name of the instance."""
     address: str
+    """The virtual address."""
     interface: str
+    """Where it is or was installed."""
     action: str
     """added, removed, expired, restored, failed."""
     detail: str = ""
+    """Why, in a sentence."""
 
 
 @contract("event/vrrp/resume", key="instance")
@@ -134,7 +174,10 @@ class Resumed(Body):
     """A new process took over a running instance within its lease, without a transition."""
 
     instance: str
+    """Name of the instance."""
     life: str
+    """The life that goes on."""
     state: VrrpState
+    """The state that goes on."""
     silent_us: int
     """From the last advert of the dead process to the first of this one, microseconds; 0 for a backup."""

@@ -13,7 +13,9 @@ class Death(Body):
     """A service's process ended although nobody stopped it; supervisord was woken."""
 
     service: str
+    """Whose process."""
     pid: int
+    """The process that ended."""
 
 
 @contract("event/watchdog/replacement", key="service")
@@ -22,9 +24,13 @@ class Replacement(Body):
     """A service was alive without making progress and was killed, so that supervisord starts it anew."""
 
     service: str
+    """Whose process."""
     pid: int
+    """The process that was killed."""
     silent_us: int
+    """Since its last progress, microseconds."""
     reason: str
+    """Why, in a sentence."""
 
 
 @contract("event/watchdog/return", key="service")
@@ -33,6 +39,8 @@ class Returned(Body):
     """A service is back and makes progress."""
 
     service: str
+    """Which."""
     pid: int
+    """The new process."""
     away_us: int
     """From the death that was seen to the first heartbeat of the successor, microseconds."""

@@ -38,6 +38,11 @@ def test_every_contract_and_field_is_on_the_page_and_no_other() -> None:
     assert told == coded
 
 
+def test_every_field_and_word_has_a_meaning() -> None:
+    assert re.findall(r"^\| `(\w+)` \|.*\|  \|$", TEXT, re.MULTILINE) == []
+    assert re.findall(r"^\| `(\w+)` \|  \|$", TEXT, re.MULTILINE) == []
+
+
 def test_the_key_of_a_topic_is_a_field() -> None:
     for topic, cls in contracts().items():
         names = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
