@@ -14,12 +14,14 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "netns"))
 
-from keepbus.testing.namespaces import Namespaces  # noqa: E402
-from vrrp_nodes import Keepalived, Keepbus, Router, instance, vrrp_instance  # noqa: E402
+from vrrp_nodes import Keepalived, Keepbus, Router, instance, vrrp_instance
+
+from keepbus.testing.namespaces import Namespaces
 
 INTERVAL_US = 100_000
 
@@ -118,7 +120,7 @@ def measure(sender: type[Router], receiver: type[Router], args: argparse.Namespa
         return sending, receiving
 
 
-def main() -> None:
+def main(argv: Sequence[str] = ()) -> None:
     """Measure alternately and print medians and ratios."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -126,7 +128,7 @@ def main() -> None:
     parser.add_argument("--instances", type=int, default=250)
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--rounds", type=int, default=2)
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     kinds = (Keepalived, Keepbus)
     pairs = [(sender, receiver) for sender in kinds for receiver in kinds]
     results: dict[tuple[str, str], list[tuple[float, float]]] = {}
@@ -155,4 +157,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])
