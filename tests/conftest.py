@@ -1,4 +1,4 @@
-"""Where the tests must be complete, a skipped one is a failure: CI proves everything or says what it could not."""
+"""Where the tests must be complete, a skipped one is a failure: CI proves all or says what it could not."""
 
 from __future__ import annotations
 
