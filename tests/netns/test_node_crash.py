@@ -65,7 +65,7 @@ def crash_of_vrrp(nodes: Pair, after_s: float) -> tuple[bool, int]:
     before = instance(nodes.first)
     peer_before = instance(nodes.second)
     resumed = nodes.first.listen("event/vrrp/resume/")
-    time.sleep(after_s)
+    time.sleep(after_s)  # more than a second: the ear hears by then, and it is a life for vrrp
     began = time.monotonic()
     victim = nodes.first.pid("vrrp")
     os.kill(victim, signal.SIGKILL)

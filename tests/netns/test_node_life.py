@@ -33,13 +33,20 @@ def hurt(made: Node, service: str, how: signal.Signals, limit_s: float) -> tuple
 
     Returns how long it was away, in seconds, and what the watchdog told of it.
     """
-    ear = made.listen("event/watchdog/")
+    ear = made.listen("event/watchdog/", "state/hub/service")
+    eventually("the ear hears", lambda: bool(ear.receive()), 5)
     victim = made.pid(service)
     os.kill(victim, how)
     told: dict[str, Message] = {}
 
     def is_back() -> bool:
-        told.update({m.topic.split("/")[2]: m for m in ear.receive() if m.topic.endswith(f"/{service}")})
+        told.update(
+            {
+                m.topic.split("/")[2]: m
+                for m in ear.receive()
+                if m.topic.endswith(f"/{service}") and m.topic.startswith("event/watchdog/")
+            }
+        )
         return "return" in told
 
     eventually(f"{service} is back", is_back, limit_s)
