@@ -73,14 +73,14 @@ def tell(name: str, entries: Iterable[Entry], now: vrrp.Instance | None) -> Stor
         learn(now.life if now is not None else "", transition)
     story = Story(name, sorted(chapters.values(), key=_order), now)
     began = [chapter.transition.at_ns for chapter in story.chapters]
-    for at_ns, body in sorted(followed, key=lambda item: item[0]):
-        if isinstance(body, notify.ScriptRun):
-            chapter = chapters.get((body.life, body.number))
+    for at_ns, what in sorted(followed, key=lambda item: item[0]):
+        if isinstance(what, notify.ScriptRun):
+            chapter = chapters.get((what.life, what.number))
         else:
             index = bisect.bisect_right(began, at_ns) - 1
             chapter = story.chapters[index] if index >= 0 else None
         if chapter is not None:
-            chapter.followed.append((at_ns, body))
+            chapter.followed.append((at_ns, what))
     return story
 
 
