@@ -2,145 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
 import pytest
-from keepbus_notify.effects import (
-    AppendLedger,
-    Command,
-    EndScript,
-    Examine,
-    LedgerEntry,
-    ReadLedger,
-    StartScript,
-)
-from keepbus_notify.events import Examined, LedgerFailed, LedgerRead, LedgerWritten, ScriptEnded
-from keepbus_notify.machine import (
-    DEFAULT_TIME_LIMIT_NS,
-    KILL_AFTER_NS,
-    MOST_AT_ONCE,
-    MOST_WAITING,
-    STOP_EXIT_NS,
-    STOP_KILL_NS,
-    STOP_READ_NS,
-    STOP_SCRIPTS_NS,
-    Machine,
-)
+from keepbus_notify.effects import AppendLedger, Command, Examine, LedgerEntry, ReadLedger, StartScript
+from keepbus_notify.events import Examined, LedgerFailed, LedgerWritten, ScriptEnded
+from keepbus_notify.machine import MOST_AT_ONCE, MOST_WAITING, Machine
+from notify_play import ALL, BACKUP, FAULT, INIT, MASTER, STARTED_WALL_NS, STOP, Play, target
 
 from keepbus.config.model import NotifySection, NotifyTarget, Script
 from keepbus.contracts.common import Status
 from keepbus.contracts.message import Header, Message
 from keepbus.contracts.notify import Notified, ScriptRun
-from keepbus.contracts.vrrp import Instance, Transition, VrrpState
-from keepbus.runtime.machine import (
-    BusMessage,
-    Configured,
-    Exit,
-    Log,
-    Publish,
-    Report,
-    StopRequested,
-    Withdraw,
-)
-
-MASTER, BACKUP, FAULT, STOP, INIT = (
-    VrrpState.MASTER,
-    VrrpState.BACKUP,
-    VrrpState.FAULT,
-    VrrpState.STOP,
-    VrrpState.INIT,
-)
-STARTED_WALL_NS = 1_000_000
-HISTORY = 16
-
-
-def target(name: str = "VI_1", **scripts: str) -> NotifyTarget:
-    return NotifyTarget(name=name, **{keyword: Script(argv=(path,)) for keyword, path in scripts.items()})
-
-
-ALL = target(notify_master="/m", notify_backup="/b", notify_fault="/f", notify_stop="/s", notify="/any")
-
-
-class Play:
-    """A machine that is fed, and what it wished."""
-
-    def __init__(
-        self,
-        *targets: NotifyTarget,
-        ledger: Sequence[LedgerEntry] = (),
-        limit_ns: int = DEFAULT_TIME_LIMIT_NS,
-    ) -> None:
-        self.machine = Machine(limit_ns)
-        self.now_ns = 10_000_000_000
-        self.effects: list[Any] = []
-        section = NotifySection(targets=targets or (ALL,))
-        self.turn(Configured(1, section, STARTED_WALL_NS))
-        self.turn(LedgerRead(tuple(ledger)))
-        self.seq = 0
-
-    def turn(self, *events: Any, after_ns: int = 0) -> list[Any]:
-        self.now_ns += after_ns
-        self.effects = list(self.machine.turn(self.now_ns, events))
-        return self.effects
-
-    def heard(
-        self, *states: VrrpState, name: str = "VI_1", life: str = "L1", wall_ns: int = STARTED_WALL_NS
-    ) -> list[Any]:
-        """The instance's state after it went through these from INIT, with as much history as it keeps."""
-        steps = [INIT, *states]
-        history = tuple(
-            Transition(
-                number=i,
-                from_state=steps[i - 1],
-                to_state=steps[i],
-                at_ns=wall_ns,
-                cause="c",
-                priority=100 + i,
-            )
-            for i in range(1, len(steps))
-        )
-        body = Instance(
-            name=name, interface="eth0", family="IPv4", virtual_router_id=1, version=2, life=life,
-            state=steps[-1], transitions=len(states), since_ns=1, cause="c", base_priority=100,
-            effective_priority=100, advert_interval_us=1, master_down_interval_us=3, master_address="",
-            master_priority=0, virtual_addresses=(), holds_addresses=False, lease_us=0,
-            history=history[-HISTORY:],
-        )  # fmt: skip
-        return self.message(body, name)
-
-    def message(self, body: Instance | None, name: str = "VI_1") -> list[Any]:
-        self.seq += 1
-        header = Header(1, "d1", "vrrp", "b", self.seq, self.seq, 1, 1, "")
-        return self.turn(BusMessage(Message(f"state/vrrp/instance/{name}", header, body), 2))
-
-    def ended(self, exit_status: int = 0, error: str = "", run: int | None = None) -> list[Any]:
-        started = self.last_run if run is None else run
-        return self.turn(ScriptEnded(started, exit_status, 5, 7, "nobody", error))
-
-    @property
-    def last_run(self) -> int:
-        return self.machine._runs
-
-    def started(self) -> list[tuple[str, ...]]:
-        return [effect.command.argv for effect in self.effects if type(effect) is StartScript]
-
-    def published(self, kind: type) -> list[Any]:
-        return [e.body for e in self.effects if type(e) is Publish and type(e.body) is kind]
-
-    def ledger(self) -> list[AppendLedger]:
-        return [effect for effect in self.effects if type(effect) is AppendLedger]
-
-    def all_ends(self) -> list[tuple[str, ...]]:
-        """Let one script after the other end well; what was started, in order."""
-        order = []
-        while started := self.started():
-            order += started
-            self.ended()
-        return order
-
-    def reported(self) -> list[Report]:
-        return [effect for effect in self.effects if type(effect) is Report]
+from keepbus.contracts.vrrp import VrrpState
+from keepbus.runtime.machine import BusMessage, Configured, Log, Publish, Report, Withdraw
 
 
 def test_at_the_start_the_ledger_is_read_and_the_scripts_are_examined() -> None:
@@ -371,29 +244,6 @@ def test_what_a_good_script_says_is_no_error() -> None:
     assert play.published(ScriptRun)[0].error == ""
 
 
-def test_over_the_time_limit_first_asked_then_killed() -> None:
-    play = Play(target(notify_backup="/b", notify_master="/m"))
-    play.heard(BACKUP, MASTER)
-    assert play.machine.wake_at_ns() == play.now_ns + DEFAULT_TIME_LIMIT_NS
-    play.turn(after_ns=DEFAULT_TIME_LIMIT_NS - 1)
-    assert play.effects == []
-    play.turn(after_ns=1)
-    assert EndScript(1, forced=False) in play.effects
-    assert play.machine.wake_at_ns() == play.now_ns + KILL_AFTER_NS
-    play.turn(after_ns=KILL_AFTER_NS)
-    assert play.effects == [EndScript(1, forced=True)]
-    assert play.machine.wake_at_ns() is None
-    play.ended(-9)
-    assert play.published(ScriptRun)[0].timed_out is True
-    assert play.started() == [("/m",)]
-
-
-def test_without_a_time_limit_nothing_is_due() -> None:
-    play = Play(limit_ns=0)
-    play.heard(BACKUP)
-    assert play.machine.wake_at_ns() is None
-
-
 def test_a_withdrawn_instance_is_forgotten_when_its_scripts_are_through() -> None:
     play = Play(target(notify_backup="/b", notify_stop="/s"))
     play.heard(BACKUP, STOP)
@@ -405,69 +255,6 @@ def test_a_withdrawn_instance_is_forgotten_when_its_scripts_are_through() -> Non
     assert play.effects[-1] == Withdraw("state/notify/object/VI_1")
     play.heard(BACKUP, STOP)  # the hub's copy of the same life, once more
     assert play.started() == []
-
-
-def test_at_the_end_it_listens_a_moment_for_the_last_transition() -> None:
-    play = Play(target(notify_stop="/s"))
-    play.heard(MASTER)
-    play.turn(StopRequested(1))
-    assert not any(type(effect) is Exit for effect in play.effects)
-    assert play.machine.wake_at_ns() == play.now_ns + STOP_READ_NS
-    play.turn(after_ns=STOP_READ_NS // 2)
-    play.heard(MASTER, STOP)
-    assert play.started() == [("/s",)]
-    play.turn(after_ns=STOP_READ_NS)
-    assert not any(type(effect) is Exit for effect in play.effects)
-    play.ended()
-    assert play.effects[-1] == Exit()
-
-
-def test_at_the_end_with_nothing_to_do_it_goes_after_that_moment() -> None:
-    play = Play()
-    play.turn(StopRequested(1))
-    play.turn(after_ns=STOP_READ_NS)
-    assert play.effects == [Exit()]
-
-
-def test_at_the_end_a_script_gets_one_second() -> None:
-    play = Play(target(notify_master="/m", notify_stop="/s"))
-    play.heard(MASTER, STOP)
-    play.turn(StopRequested(1))
-    stop_ns = play.now_ns
-    play.turn(after_ns=STOP_SCRIPTS_NS)
-    assert play.effects == [EndScript(1, forced=False)]
-    play.now_ns = stop_ns
-    play.turn(after_ns=STOP_KILL_NS)
-    assert play.effects == [EndScript(1, forced=True)]
-    play.ended(-9)
-    assert play.started() == []  # its time is over; the ledger knows that it was not started
-    assert play.effects[-1] == Exit()
-
-
-def test_at_the_end_nothing_is_started_once_the_scripts_had_their_second() -> None:
-    play = Play()
-    play.heard(MASTER)
-    play.turn(StopRequested(1))
-    play.turn(after_ns=STOP_SCRIPTS_NS)
-    play.ended()
-    play.heard(MASTER, STOP)
-    assert play.started() == []
-
-
-def test_at_the_end_nothing_is_waited_for_longer_than_that() -> None:
-    play = Play()
-    play.heard(MASTER)
-    play.turn(StopRequested(1))
-    play.turn(after_ns=STOP_EXIT_NS)
-    assert play.effects == [EndScript(1, forced=False), EndScript(1, forced=True), Exit()]
-
-
-def test_a_second_request_to_stop_is_obeyed_at_once() -> None:
-    play = Play()
-    play.heard(MASTER)
-    play.turn(StopRequested(1))
-    play.turn(StopRequested(2))
-    assert play.effects[-1] == Exit()
 
 
 def test_what_it_says_of_itself() -> None:
