@@ -239,6 +239,35 @@ virtual_server 192.0.2.200 80 {
         assert server.body.real_servers[0].verdict == "up"
 
 
+CRASHES = """
+from keepbus.runtime.service import Service
+
+Service("checker", about="dies at once")
+raise SystemExit(3)
+"""
+
+
+@pytest.mark.parametrize("command", ["${python} ${run_dir}/../dies.py -r ${run_dir}", "false"])
+def test_a_crash_loop_costs_little_and_is_never_given_up(
+    namespace: str, tmp_path: Path, command: str
+) -> None:
+    # R-F21. A program of ours waits by itself; any other is left to supervisord's pace of one a second.
+    ours = (templates() / "programs" / "checker.conf").read_text(encoding="utf-8")
+    switch = f"command=/bin/sh -c '[ -e ${{run_dir}}/broken ] && exec {command}; exec \"$@\"' sh "
+    (tmp_path / "checker.conf").write_text(ours.replace("command=", switch), encoding="utf-8")
+    with node(namespace, configuration(100), "--programs", str(tmp_path)) as made:
+        (made.directory / "dies.py").write_text(CRASHES, encoding="utf-8")
+        (made.run_dir / "broken").touch()
+        os.kill(made.pid("checker"), signal.SIGKILL)
+        time.sleep(6)
+        log = (made.run_dir / "supervisor" / "log").read_text(encoding="utf-8")
+        starts = log.count("spawned: 'checker'")
+        assert 4 < starts < 40
+        (made.run_dir / "broken").unlink()
+        made.hear("state/checker/service", lambda m: m.body.pid == made.pid("checker"), 20)
+        assert made.stop() == 0
+
+
 @pytest.mark.skipif(shutil.which("setpriv") is None, reason="needs setpriv: privileges were not looked at")
 def test_every_service_holds_what_its_card_lists_and_no_more(namespace: str) -> None:
     # Reliability R-P1, R-P2; bits of linux/capability.h.
