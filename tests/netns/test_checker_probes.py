@@ -22,9 +22,12 @@ from checker_servers import (
     reset,
     tls_context,
 )
+from keepbus_checker.effects import AbortProbe, StartProbe
+from keepbus_checker.shell import Shell
 
 from keepbus.config.model import Check, CheckKind, StatusRange
 from keepbus.contracts.checker import Verdict
+from keepbus.runtime.loop import Loop
 
 TCP, HTTP, SSL = CheckKind.TCP_CHECK, CheckKind.HTTP_GET, CheckKind.SSL_GET
 
@@ -119,6 +122,20 @@ def test_an_address_that_is_not_ours_is_no_failure_of_the_target(servers: Server
     assert checker.last(one.id).verdict is Verdict.UNKNOWN
     assert checker.failures == {}
     assert server.peers == []
+
+
+@pytest.mark.parametrize("kind", [TCP, HTTP])
+def test_a_probe_that_ended_before_its_abort_was_wished_is_no_harm(servers: Servers, kind: CheckKind) -> None:
+    """A reload or a stop and the probe's end come in one turn: the machine aborts what is closed already."""
+    server = servers(answer(HELLO))
+    loop = Loop()
+    shell = Shell(loop)
+    shell.perform(StartProbe(7, check(kind, server.port), 0), 0)
+    shell.perform(AbortProbe(7), 0)
+    shell.perform(AbortProbe(7), 0)
+    eventually(lambda: bool(server.peers))
+    shell.perform(StartProbe(8, check(kind, server.port), 0), 0)
+    shell.perform(AbortProbe(8), 0)
 
 
 # HTTP_GET

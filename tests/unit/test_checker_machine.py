@@ -88,6 +88,26 @@ def test_a_burst_of_starts_is_cut_into_turns() -> None:
     assert len(play.probes) == 10_000
 
 
+def test_a_pause_shorter_than_a_slot_is_still_a_pause() -> None:
+    play = Play().configure(tcp(delay_loop_us=1)).until(2)
+    assert len(play.probes) <= 51
+
+
+def test_checks_come_as_often_as_configured_although_starts_are_gathered() -> None:
+    play = Play().configure(*many(100, delay_loop_us=US, warmup_us=US)).until(102)
+    assert 9_900 <= len(play.probes) <= 10_200
+
+
+def test_what_is_left_of_a_burst_was_due_when_it_was_due() -> None:
+    """The loop measures its lateness by this moment."""
+    play = Play(never, most_open=100_000).configure(*many(200))
+    due_at_ns = play.now_ns + S
+    play.now_ns = due_at_ns
+    play.feed()
+    assert 0 < len(play.probes) < 200
+    assert play.machine.wake_at_ns() == due_at_ns
+
+
 # Deadlines
 
 

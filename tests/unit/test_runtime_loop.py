@@ -149,3 +149,21 @@ def test_a_reader_may_close_another_reader_of_the_same_turn(pipe: tuple[int, int
     assert len(machine.seen[1][1]) == 1
     os.close(first)
     os.close(second)
+
+
+def test_a_forgotten_descriptor_may_be_closed_and_its_number_used_anew(pipe: tuple[int, int]) -> None:
+    loop = Loop()
+    reader, writer = os.pipe()
+    os.write(writer, b"old")
+    loop.watch(reader, lambda _mask: pytest.fail("the forgotten reader was called"))
+    loop.forget(reader)
+    os.close(reader)
+    fresh = os.dup(pipe[0])
+    assert fresh == reader, "the kernel gives the lowest free number"
+    machine = Witness(loop, turns=2)
+    loop.watch(fresh, lambda _mask: [os.read(fresh, 100)])
+    os.write(pipe[1], b"new")
+    loop.run(machine, lambda _effect, _now_ns: None)
+    assert [events for _, events in machine.seen] == [[], [b"new"]]
+    os.close(fresh)
+    os.close(writer)

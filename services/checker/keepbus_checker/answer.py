@@ -25,7 +25,7 @@ class Answer:
 
     def __init__(self, url: Url) -> None:
         self._url = url
-        self._head = bytearray()
+        self._head = b""
         self._status: int | None = None
         """None until the head is complete; 0 when it has no status code."""
         self._length = -1
@@ -35,15 +35,14 @@ class Answer:
     def feed(self, octets: memoryview | bytes) -> str:
         """Take what came; why no more is wanted, empty while everything is well."""
         if self._status is None:
-            head = self._head
-            searched = max(0, len(head) - len(_HEAD_END) + 1)
-            head += octets
-            end = head.find(_HEAD_END, searched)
+            head = bytes(octets) if not self._head else self._head + octets
+            end = head.find(_HEAD_END)
             if end < 0:
+                self._head = head
                 return f"head longer than {MOST_HEAD_OCTETS} octets" if len(head) > MOST_HEAD_OCTETS else ""
-            octets = bytes(memoryview(head)[end + len(_HEAD_END) :])
-            self._read_head(bytes(memoryview(head)[: end + 2]))
-            self._head = bytearray()
+            self._head = b""
+            self._read_head(head[: end + 2])
+            octets = head[end + len(_HEAD_END) :]
         if self._digest is not None and octets:
             self._digest.update(octets if self._length < 0 else octets[: max(0, self._length - self._taken)])
         self._taken += len(octets)

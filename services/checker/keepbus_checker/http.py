@@ -80,8 +80,8 @@ class HttpProbe:
             sent = 0
         except OSError as error:
             return self._failed(error.errno)
-        self._unsent = self._unsent[sent:]
-        if self._unsent:
+        if sent < len(self._unsent):
+            self._unsent = self._unsent[sent:]
             self._step = SENDING
             self._loop.watch(self.sock.fileno(), self.ready, WRITABLE)
         else:

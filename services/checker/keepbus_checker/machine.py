@@ -167,7 +167,7 @@ class Machine:
             course.failures += 1
             if before is not Verdict.DOWN:
                 effects.append(Publish(_failed(course)))
-        self._schedule.start_at(course, now_ns + course.settle(passed) * 1000)
+        self._schedule.start_after(course, now_ns, course.settle(passed) * 1000)
         if course.verdict is not before:
             self._changed(course, before, event, now_ns, effects)
         elif not course.waits_for_telling:
@@ -189,7 +189,7 @@ class Machine:
         if not self._local_errors[error]:
             effects.append(Log("error", f"cannot probe {course.target}: {error}"))
         self._local_errors[error] += 1
-        self._schedule.start_at(course, now_ns + course.check.delay_loop_us * 1000)
+        self._schedule.start_after(course, now_ns, course.check.delay_loop_us * 1000)
 
     # Configuration, predecessor, end
 
@@ -217,7 +217,7 @@ class Machine:
         self._courses[check.id] = course
         self._verdicts[course.verdict] += 1
         warmup_ns = check.warmup_us * 1000
-        self._schedule.start_at(course, now_ns + FIRST_RUN_NS + self._random_below(warmup_ns + 1))
+        self._schedule.start_after(course, now_ns, FIRST_RUN_NS + self._random_below(warmup_ns + 1))
         self._announcer.note(course)
 
     def _remove(self, course: Course, wanted: dict[str, Check], effects: list[Effect]) -> None:

@@ -1,7 +1,8 @@
 """When the next probe starts, and when a probe under way has had its time.
 
 Moments are gathered in slots of 20 ms: the loop wakes once for all that fall into one, and a course is put in
-and taken out without being compared with any other. A moment is never early, and at most a slot late.
+and taken out without being compared with any other. A start is at most half a slot early or late, so that the
+checks come as often as configured; a deadline is never early.
 
 A course stands at most once in each of the two calendars: in the first while it waits for its start; in the
 second from its first probe on, because a deadline that was met is not looked for but left, and moved when it
@@ -64,10 +65,11 @@ class Schedule:
         self._due: list[Course] = []
         """Due and not started yet, the longest waiting last."""
 
-    def start_at(self, course: Course, at_ns: int) -> None:
-        """Probe the course at this moment; it must not be waiting or under way."""
-        course.due_at_ns = at_ns
-        self.starts.add(course, at_ns)
+    def start_after(self, course: Course, now_ns: int, pause_ns: int) -> None:
+        """Probe the course in about pause_ns; it must not be waiting or under way."""
+        at_ns = course.due_at_ns = now_ns + pause_ns
+        # To the nearest slot; a pause shorter than one is still a pause.
+        self.starts.add(course, at_ns - min(pause_ns, SLOT_NS) // 2)
 
     def take_due(self, now_ns: int, most: int) -> list[Course]:
         """Courses whose start is due, longest waiting first; at most `most`."""
