@@ -52,6 +52,10 @@ class Play:
         self.driver = Opened("ipvs", "")
         self.fails: dict[str, str] = {}
         """Words of a command: the error that it meets."""
+        self.refuses = ""
+        """The error that every command meets; empty: none."""
+        self.loses_answers = False
+        """True: commands are carried out and said to have failed."""
         self.read_error = ""
         self.silent = False
         """True: the driver's answer to a write does not come by itself."""
@@ -92,9 +96,14 @@ class Play:
 
     def verdict(self, check: str, verdict: Verdict, received: str = "connected") -> str:
         """A verdict comes; its id."""
-        message = verdict_message(check, verdict, received, self._next())
+        message = self.message(check, verdict, received)
         self.turn(BusMessage(message, WALL_NS))
         return message.header.id
+
+    def message(self, check: str, verdict: Verdict, received: str = "connected") -> Message:
+        """A verdict with the next number."""
+        self._sequence += 1
+        return verdict_message(check, verdict, received, self._sequence)
 
     def stop(self) -> None:
         self.turn(StopRequested(WALL_NS))
@@ -120,10 +129,6 @@ class Play:
     def of(self, kind: type[T]) -> list[T]:
         """Effects of one class."""
         return [effect for effect in self.effects if isinstance(effect, kind)]
-
-    def _next(self) -> int:
-        self._sequence += 1
-        return self._sequence
 
     def _perform(self, effect: Any) -> list[Any]:
         self.effects.append(effect)
@@ -161,8 +166,8 @@ class Play:
             return []
         errors = []
         for command in commands:
-            error = self.fails.get(of_command(command), "")
-            errors.append(error)
+            error = self.refuses or self.fails.get(of_command(command), "")
+            errors.append("the kernel's answer was lost" if self.loses_answers else error)
             if error:
                 continue
             entry = apply(self.table.get(command.service.key), command)

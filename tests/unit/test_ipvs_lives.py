@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ipvs_play import WALL_NS, Play, check_of, real, virtual
-from keepbus_ipvs.events import RECORDED, Opened
+from keepbus_ipvs.events import RECORDED, Opened, Written
 from keepbus_ipvs.machine import Machine
 from keepbus_ipvs.pool import pool_of
 from keepbus_ipvs.table import AF_INET, TCP, Entry, Service, ServiceKey
@@ -207,6 +207,31 @@ class TestStop:
         play.wait(1.6)
         assert play.of(Exit) == [Exit(1)]
         assert play.owned == (KEY,)
+
+    def test_stop_waits_for_the_answer_that_is_under_way(self) -> None:
+        play = started()
+        play.take()
+        play.deaf = True
+        play.wait(1.1)
+        play.stop()
+        assert play.of(Exit) == []
+        play.deaf = False
+        play.turn(play.reading())
+        assert play.take() == [f"-D {S}"]
+        assert play.of(Exit) == [Exit(0)]
+
+    def test_stop_while_a_write_is_in_flight_removes_what_it_wrote(self) -> None:
+        play = Play()
+        play.silent = True
+        play.configure(PAIR)
+        play.stop()
+        pool = pool_of(PAIR)
+        pool.evaluate({}, WALL_NS)
+        play.table[KEY] = pool.entry()
+        play.silent = False
+        play.turn(Written(("", "", ""), WALL_NS))
+        assert play.table == {}
+        assert play.of(Exit) == [Exit(0)]
 
     def test_stop_before_there_was_a_driver(self) -> None:
         play = Play()
