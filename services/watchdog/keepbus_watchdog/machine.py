@@ -27,7 +27,9 @@ REPLACEMENT_NS = 10_000_000_000
 """A service is replaced at most once in this time."""
 HUB_FRESH_NS = 2_500_000_000
 """The bus works when the hub's heartbeat moved so recently."""
-LIST_NS = 1_000_000_000
+JUDGEMENT_NS = 1_000_000_000
+LIST_NS = 3_000_000_000
+"""Without a reason supervisord is asked so often, for processes that somebody else started anew."""
 STALL_NS = 3_000_000_000
 """A turn that comes so late after the last shows that this process stood still itself."""
 QUICK_NS = 1_000_000_000
@@ -85,6 +87,7 @@ class Machine:
         self._hub_away = False
         self._tell_at_ns = 0
         self._list_at_ns = 0
+        self._judge_at_ns = 0
         self._report = Report(common.Status.STARTING, "starting")
 
     def turn(self, now_ns: int, events: Sequence[Event]) -> Iterable[Effect]:
@@ -108,14 +111,17 @@ class Machine:
         if now_ns >= self._list_at_ns:
             self._list_at_ns = now_ns + LIST_NS
             effects.append(AskForList())
+        if now_ns >= self._judge_at_ns:
+            self._judge_at_ns = now_ns + JUDGEMENT_NS
             effects += self._judge(now_ns)
         return self._hold_back(now_ns, effects)
 
     def wake_at_ns(self) -> int | None:
-        """The next list, or the moment to tell what was held back."""
+        """The next list or judgement, or the moment to tell what was held back."""
+        due_at_ns = min(self._list_at_ns, self._judge_at_ns)
         if self._held_back and not self._hub_away:
-            return min(self._list_at_ns, self._tell_at_ns)
-        return self._list_at_ns
+            return min(due_at_ns, self._tell_at_ns)
+        return due_at_ns
 
     def _hold_back(self, now_ns: int, effects: list[Effect]) -> list[Effect]:
         """Keep what nobody could hear now."""
