@@ -34,9 +34,9 @@ class Value(NamedTuple):
     """What a file holds."""
 
     number: int | None
-    """None for one outside 32 bits: the earlier value stays."""
+    """None when the earlier value stays: the number is outside 32 bits, or the file could not be read."""
     error: str = ""
-    """Why it could not be read; the number is 0 then."""
+    """Why it could not be read."""
 
 
 def parse(octets: bytes) -> int | None:
@@ -61,7 +61,7 @@ def read(path: str) -> Value:
     except FileNotFoundError:
         return Value(0)
     except OSError as error:
-        return Value(0, f"{path} cannot be read: {error.strerror}")
+        return Value(None, f"{path} cannot be read: {error.strerror}")
 
 
 def initialise(path: str, number: int, *, overwrite: bool) -> str:

@@ -29,7 +29,7 @@ def test_the_value_is_the_leading_number_of_127_octets(octets: bytes, number: in
 
 def test_a_missing_file_is_0_and_an_unreadable_one_says_why(tmp_path: Path) -> None:
     assert read(str(tmp_path / "none")) == (0, "")
-    assert read(str(tmp_path)) == (0, f"{tmp_path} cannot be read: Is a directory")
+    assert read(str(tmp_path)) == (None, f"{tmp_path} cannot be read: Is a directory")
 
 
 def test_a_pipe_without_a_writer_does_not_hold_the_reader(tmp_path: Path) -> None:
