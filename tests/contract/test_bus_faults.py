@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import shutil
 import signal
 import socket
 import subprocess
@@ -226,6 +227,20 @@ def test_a_socket_whose_path_was_deleted_comes_back(bus: Bus, address: Callable[
     new_speaker.publish(beat(3))
     bus.hear(new_listener, lambda m: m.body.progress == 3)
     bus.hear(listener, lambda m: m.body.progress == 3)
+
+
+def test_a_run_directory_that_was_deleted_comes_back(bus: Bus) -> None:
+    # R-F25
+    listener, speaker = bus.listen("state/checker/"), bus.speak()
+    speaker.publish(beat(1))
+    bus.hear(listener, lambda m: m.body.progress == 1)
+    shutil.rmtree(bus.run_dir)
+    speaker.publish(beat(2))
+    bus.hear(listener, lambda m: m.body.progress == 2)
+    eventually("bound again", listen_address(bus.run_dir).exists)
+    late = bus.listen("state/checker/")
+    bus.hear(late, lambda m: m.body.progress == 2)
+    assert bus.hub.poll() is None
 
 
 def test_a_listener_that_does_not_read_holds_nobody_up_and_reaches_the_newest_state(bus: Bus) -> None:

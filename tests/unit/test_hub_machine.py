@@ -8,9 +8,10 @@ import msgpack
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from keepbus_hub.effects import Forward, Inspect
+from keepbus_hub.admission import MOST_PER_PROCESS, Admission
+from keepbus_hub.effects import Forward
 from keepbus_hub.events import Inspected, Owners, Peer, Received, Subscribed
-from keepbus_hub.machine import MOST_SUBSCRIPTIONS_PER_PEER, Machine
+from keepbus_hub.machine import Machine
 
 from keepbus.bus.codec import MAX_MESSAGE_OCTETS, encode_body, encode_header
 from keepbus.contracts.common import Reject, Service, Status
@@ -50,11 +51,8 @@ def refusals(effects: list[Any]) -> list[Reject]:
     return [e.body for e in effects if isinstance(e, Publish) and isinstance(e.body, Reject)]
 
 
-def listen(machine: Machine, prefix: bytes, peer: Peer | None = OTHER, now_ns: int = S) -> list[Any]:
-    """As the shell does it: ask, then hand the event over."""
-    event = Subscribed(prefix, True, peer)
-    machine.admits(event)
-    return list(machine.turn(now_ns, [event]))
+def listen(machine: Machine, prefix: bytes, refusal: str = "") -> list[Any]:
+    return list(machine.turn(2 * S, [Subscribed(prefix, OTHER, refusal)]))
 
 
 def test_a_good_message_passes_unchanged() -> None:
@@ -164,7 +162,7 @@ def test_what_is_refused_and_under_which_reason(name: str) -> None:
     effects = feed(machine, *frames, peer=peer, now_ns=2 * S)
     assert forwarded(effects) == []
     assert [(r.reason, r.count, r.length) for r in refusals(effects)] == [(reason, 1, sum(map(len, frames)))]
-    assert forwarded(listen(machine, b"", now_ns=2 * S)) == [], "nothing of it is kept"
+    assert forwarded(listen(machine, b"")) == [], "nothing of it is kept"
     assert forwarded(feed(machine, *message(beat()), now_ns=2 * S)), "the hub goes on"
 
 
@@ -194,31 +192,33 @@ def test_a_flood_is_told_once_a_second_with_its_count() -> None:
     assert [r.count for r in refusals(list(machine.turn(13 * S, [])))] == [300]
 
 
+def test_a_subscription_that_does_not_count_is_told_and_gets_nothing() -> None:
+    machine = started()
+    feed(machine, *message(beat()))
+    effects = listen(machine, b"", "subscriptions")
+    assert forwarded(effects) == []
+    assert [r.reason for r in refusals(effects)] == ["subscriptions"]
+
+
 def test_the_sixty_fifth_subscription_of_a_process_does_not_count() -> None:
-    machine = started()
-    topics = [b"state/vrrp/instance/%d" % number for number in range(MOST_SUBSCRIPTIONS_PER_PEER)]
-    assert all(machine.admits(Subscribed(topic, True, OTHER)) for topic in topics)
-    assert not machine.admits(Subscribed(b"event/", True, OTHER))
-    assert machine.admits(Subscribed(topics[0], True, OTHER)), "one that it has"
-    assert machine.admits(Subscribed(b"event/", True, VRRP)), "another process"
-    machine.admits(Subscribed(topics[0], False, OTHER))
-    assert machine.admits(Subscribed(b"event/", True, OTHER)), "after it gave one back"
-    assert not machine.admits(Subscribed(b"x" * 513, True, VRRP))
-
-
-def test_processes_that_are_gone_are_forgotten() -> None:
-    machine = started()
-    listen(machine, b"state/", OTHER)
-    inspect = next(e for e in machine.turn(9 * S, []) if isinstance(e, Inspect))
-    assert inspect.pids == {OTHER.pid}
-    machine.turn(9 * S, [Inspected(frozenset({OTHER.pid}), (), 10)])
-    assert next(e for e in machine.turn(19 * S, []) if isinstance(e, Inspect)).pids == set()
+    door = Admission()
+    topics = [b"state/vrrp/instance/%d" % number for number in range(MOST_PER_PROCESS)]
+    assert [door.ask(topic, 8) for topic in topics] == [""] * 64
+    assert door.ask(b"event/", 8) == "subscriptions"
+    assert door.ask(topics[0], 8) == "", "one that it has"
+    assert door.ask(b"event/", 7) == "", "another process"
+    door.give_back(topics[0], 8)
+    assert door.ask(b"event/", 8) == "", "after it gave one back"
+    assert door.ask(b"x" * 513, 7) == "subscription_size"
+    assert (door.count(), door.pids()) == (65, {7, 8})
+    door.forget(8)
+    assert (door.count(), door.pids()) == (1, {7})
 
 
 def test_many_descriptors_and_lost_paths_are_told() -> None:
     machine = started()
-    effects = list(machine.turn(2 * S, [Inspected(frozenset(), ("listen",), 300)]))
+    effects = list(machine.turn(2 * S, [Inspected(("listen",), 300, 2)]))
     assert [e.status for e in effects if isinstance(e, Report)] == [Status.DEGRADED]
     assert [e.level for e in effects if isinstance(e, Log)] == ["warning"]
-    effects = list(machine.turn(2 * S, [Inspected(frozenset(), (), 20)]))
+    effects = list(machine.turn(2 * S, [Inspected((), 20, 2)]))
     assert [e.status for e in effects if isinstance(e, Report)] == [Status.READY]

@@ -13,9 +13,8 @@ from keepbus_hub.shell import Shell
 def main() -> None:
     """Run the hub until it is told to stop."""
     service = Service("hub", about="pass messages on, keep the last of each state")
-    machine = Machine()
     try:
-        shell = Shell(service.context, service.run_dir, machine.admits)
+        shell = Shell(service.context, service.run_dir)
     except (zmq.ZMQError, OSError) as error:
         service.fail(
             f"cannot bind {speak_address(service.run_dir)} and {listen_address(service.run_dir)}: {error}; "
@@ -25,7 +24,7 @@ def main() -> None:
     for fd in shell.filenos():
         service.loop.watch(fd, shell.read)
     service.closing.append(shell.close)
-    service.run(machine, shell.perform)
+    service.run(Machine(), shell.perform)
 
 
 if __name__ == "__main__":

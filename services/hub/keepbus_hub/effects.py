@@ -12,6 +12,4 @@ class Forward(NamedTuple):
 
 
 class Inspect(NamedTuple):
-    """Look whether the sockets are still ours and which of these processes live; answers `Inspected`."""
-
-    pids: frozenset[int]
+    """Look whether the sockets are still ours and which listeners live; answers `Inspected`."""

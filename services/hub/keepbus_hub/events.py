@@ -26,12 +26,12 @@ class Received(NamedTuple):
 
 
 class Subscribed(NamedTuple):
-    """A listener asks for a prefix (`wanted`) or gives it back."""
+    """A listener asked for a prefix."""
 
     prefix: bytes
-    wanted: bool
     peer: Peer | None
-    """None when the connection ended and libzmq gives its subscriptions back."""
+    refusal: str
+    """Why it does not count; empty when it does."""
 
 
 class Owners(NamedTuple):
@@ -43,9 +43,9 @@ class Owners(NamedTuple):
 class Inspected(NamedTuple):
     """Answer to `Inspect`."""
 
-    gone: frozenset[int]
-    """Of the asked pids, those that no longer exist."""
     rebound: tuple[str, ...]
     """Sockets whose path was no longer ours and that were bound anew."""
     descriptors: int
     """Open descriptors of this process: about one per connection."""
+    subscriptions: int
+    """Subscriptions that count."""

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 from keepbus.bus.codec import (
     MAX_MESSAGE_OCTETS,
-    MAX_TOPIC_OCTETS,
     Rejected,
     decode_body,
     decode_header,
@@ -27,8 +26,6 @@ from keepbus.runtime.machine import Effect, Event, Exit, Log, Publish, Report, S
 from keepbus_hub.effects import Forward, Inspect
 from keepbus_hub.events import Inspected, Owners, Peer, Received, Subscribed
 
-MOST_SUBSCRIPTIONS_PER_PEER = 64
-"""Reliability R-B6."""
 MANY_DESCRIPTORS = 256
 """Reliability R-B1: more connections than a node of ours ever has."""
 INSPECTION_NS = 1_000_000_000
@@ -58,7 +55,7 @@ class Machine:
         self._retained: dict[bytes, tuple[Header, tuple[bytes, ...]]] = {}
         self._uids: Mapping[str, int] = {}
         self._refusals: dict[str, _Refusal] = {}
-        self._subscriptions: dict[int, set[bytes]] = {}
+        self._subscriptions = 0
         self._received = 0
         self._forwarded = 0
         self._told: Statistics | None = None
@@ -104,7 +101,7 @@ class Machine:
         if not self._inspect_at_ns:
             yield Report(Status.READY, "passes messages on")
         self._inspect_at_ns = now_ns + INSPECTION_NS
-        yield Inspect(frozenset(self._subscriptions))
+        yield Inspect()
         if now_ns >= self._tell_statistics_at_ns:
             self._tell_statistics_at_ns = now_ns + STATISTICS_NS
             statistics = self._statistics()
@@ -171,38 +168,19 @@ class Machine:
 
     # Listeners
 
-    def admits(self, event: Subscribed) -> bool:
-        """Whether the shell shall let this subscription count; it asks while it reads, before the turn.
-
-        libzmq applies an admission to the subscription that was read last, and forgets which that was as
-        soon as it does anything else for the socket: the answer cannot wait for the turn's effects.
-        """
-        mine = set() if event.peer is None else self._subscriptions.setdefault(event.peer.pid, set())
-        if not event.wanted:
-            mine.discard(event.prefix)
-            return True
-        if _refusal(event.prefix, mine):
-            return False
-        mine.add(event.prefix)
-        return True
-
     def _subscribe(self, event: Subscribed) -> Iterable[Effect]:
-        """Replay to a listener that was admitted; count one that was not."""
-        prefix, peer = event.prefix, event.peer
-        mine = set() if peer is None else self._subscriptions.get(peer.pid, set())
-        refusal = "" if prefix in mine else _refusal(prefix, mine)
-        if not event.wanted:
+        """Replay to a listener whose subscription counts; count one whose does not."""
+        if event.refusal:
+            self._refuse(event.refusal, (event.prefix,), event.peer)
             return
-        if refusal:
-            self._refuse(refusal, (prefix,), peer)
-            return
-        states = tuple(frames for topic, (_, frames) in self._retained.items() if topic.startswith(prefix))
+        states = tuple(
+            frames for topic, (_, frames) in self._retained.items() if topic.startswith(event.prefix)
+        )
         if states:
             yield Forward(states)
 
     def _inspected(self, event: Inspected) -> Iterable[Effect]:
-        for pid in event.gone:
-            self._subscriptions.pop(pid, None)
+        self._subscriptions = event.subscriptions
         for name in event.rebound:
             yield Log("warning", f"the socket to {name} had been removed or replaced; bound it anew")
         crowded = event.descriptors > MANY_DESCRIPTORS
@@ -223,14 +201,5 @@ class Machine:
             forwarded=self._forwarded,
             retained=len(self._retained),
             rejected={reason: refusal.count for reason, refusal in sorted(self._refusals.items())},
-            subscriptions=sum(map(len, self._subscriptions.values())),
+            subscriptions=self._subscriptions,
         )
-
-
-def _refusal(prefix: bytes, mine: set[bytes]) -> str:
-    """Why a listener that has the subscriptions `mine` may not have this one; empty when it may."""
-    if len(prefix) > MAX_TOPIC_OCTETS:
-        return "subscription_size"
-    if prefix not in mine and len(mine) >= MOST_SUBSCRIPTIONS_PER_PEER:
-        return "subscriptions"
-    return ""

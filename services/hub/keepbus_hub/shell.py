@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import resource
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 import zmq
 
 from keepbus.bus.client import configure, listen_address, speak_address
 from keepbus.runtime.machine import Event
+from keepbus_hub.admission import Admission
 from keepbus_hub.effects import Forward, Inspect
 from keepbus_hub.events import Inspected, Owners, Peer, Received, Subscribed
 
@@ -21,19 +22,14 @@ _MOST_MESSAGES_PER_READ = 500
 class Shell:
     """PULL to hear everybody who speaks, XPUB to speak to everybody who listens.
 
-    The XPUB is in manual mode: a subscription counts only when `admits` says so. The answer must be given
-    before the socket is used for anything else (see Machine.admits).
+    The XPUB is in manual mode: a subscription counts only when `Admission` says so, asked before the socket
+    is used for anything else.
     """
 
-    def __init__(
-        self,
-        context: zmq.Context[zmq.Socket[bytes]],
-        run_dir: Path,
-        admits: Callable[[Subscribed], bool],
-    ) -> None:
+    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], run_dir: Path) -> None:
         """Bind both. Raises zmq.ZMQError or OSError when a path cannot be bound."""
         _raise_file_limit()
-        self._admits = admits
+        self._admission = Admission()
         self._locks = run_dir / "locks"
         self._locks_seen_ns = 0
         self._uids: dict[str, int] = {}
@@ -66,7 +62,7 @@ class Shell:
                 self._listen.socket.send_multipart(frames, zmq.NOBLOCK)
             self._stay_awake()
         elif type(effect) is Inspect:
-            return [*self._read_owners(always=True), self._inspect(effect)]
+            return [*self._read_owners(always=True), self._inspect()]
         return None
 
     def close(self) -> None:
@@ -93,27 +89,39 @@ class Shell:
             octets = bytes(first.bytes)
             if more or octets[:1] not in (b"\x00", b"\x01"):
                 continue
-            event = Subscribed(octets[1:], octets.startswith(b"\x01"), _peer(first))
-            if self._admits(event):
-                socket.setsockopt(zmq.SUBSCRIBE if event.wanted else zmq.UNSUBSCRIBE, event.prefix)
-            yield event
+            prefix, peer = octets[1:], _peer(first)
+            pid = None if peer is None else peer.pid
+            if octets.startswith(b"\x00"):
+                self._admission.give_back(prefix, pid)
+                socket.setsockopt(zmq.UNSUBSCRIBE, prefix)
+                continue
+            refusal = self._admission.ask(prefix, pid)
+            if not refusal:
+                socket.setsockopt(zmq.SUBSCRIBE, prefix)
+            yield Subscribed(prefix, peer, refusal)
 
     def _read_owners(self, *, always: bool = False) -> Iterable[Event]:
-        """Owners of the lock files when the directory changed, so that a new service is known at once."""
-        changed_ns = os.stat(self._locks).st_mtime_ns
-        if changed_ns == self._locks_seen_ns and not always:
-            return
-        self._locks_seen_ns = changed_ns
-        with os.scandir(self._locks) as entries:
-            uids = {entry.name: entry.stat(follow_symlinks=False).st_uid for entry in entries}
-        if uids != self._uids:
-            self._uids = uids
-            yield Owners(uids)
+        """Owners of the lock files when the directory changed, so that a new service is known at once.
 
-    def _inspect(self, effect: Inspect) -> Inspected:
-        gone = frozenset(pid for pid in effect.pids if not os.path.exists(f"/proc/{pid}"))
+        Who was an owner stays one: somebody may delete the directory under running services.
+        """
+        with contextlib.suppress(OSError):
+            changed_ns = os.stat(self._locks).st_mtime_ns
+            if changed_ns == self._locks_seen_ns and not always:
+                return
+            with os.scandir(self._locks) as entries:
+                found = {entry.name: entry.stat(follow_symlinks=False).st_uid for entry in entries}
+            self._locks_seen_ns = changed_ns
+            if not found.items() <= self._uids.items():
+                self._uids = self._uids | found
+                yield Owners(self._uids)
+
+    def _inspect(self) -> Inspected:
+        for pid in self._admission.pids():
+            if not os.path.exists(f"/proc/{pid}"):
+                self._admission.forget(pid)
         rebound = tuple(bound.name for bound in (self._speak, self._listen) if bound.restore())
-        return Inspected(gone, rebound, len(os.listdir("/proc/self/fd")))
+        return Inspected(rebound, len(os.listdir("/proc/self/fd")), self._admission.count())
 
     def _stay_awake(self) -> None:
         """Sending and receiving eat the socket's wake-up; make one when something still waits."""
@@ -145,8 +153,8 @@ class _Bound:
         return True
 
     def _bind(self) -> tuple[int, int] | None:
-        for directory in (self._path.parent.parent, self._path.parent):
-            directory.mkdir(mode=0o750, exist_ok=True)
+        self._path.parent.parent.mkdir(mode=0o751, parents=True, exist_ok=True)
+        self._path.parent.mkdir(mode=0o750, exist_ok=True)
         self.socket.bind(f"ipc://{self._path}")
         return _identity(self._path)
 
