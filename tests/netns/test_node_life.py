@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from node_harness import SERVICES, Node, configuration, eventually, needs_namespaces, node, wire
+from node_harness import SERVICES, Node, Witness, configuration, eventually, needs_namespaces, node, wire
 
 from keepbus.contracts.message import Message
 from keepbus.runtime.deployment import templates
@@ -177,6 +177,35 @@ def test_a_file_with_errors_is_refused(tmp_path: Path) -> None:
         assert not made.run_dir.exists()
     finally:
         made.destroy()
+
+
+@pytest.mark.skipif(shutil.which("setpriv") is None, reason="needs setpriv: no start without privileges")
+def test_a_start_without_privileges_says_which_and_what_to_do() -> None:
+    # R-F90
+    made = Node("", configuration(100))
+    try:
+        less = ["setpriv", "--inh-caps=-all,+net_raw", "--bounding-set=-all,+net_raw"]
+        refused = subprocess.run(
+            [*less, *made.command("up", "-f", str(made.file))],
+            capture_output=True, text=True, timeout=10, check=False,
+        )  # fmt: skip
+        assert refused.returncode == 2
+        assert refused.stderr.startswith("keepbus: lacks CAP_NET_ADMIN; start it as root, or in a namespace")
+    finally:
+        made.destroy()
+
+
+def test_the_loss_of_the_run_directory_moves_no_address(namespace: str) -> None:
+    # R-F25: vrrp goes on, the bus comes back, the stop still removes the address.
+    with node(namespace, configuration(100)) as made, Witness(namespace) as witness:
+        eventually("the address is here", lambda: bool(witness.holders()), 10)
+        gone_at = time.monotonic()
+        shutil.rmtree(made.run_dir)
+        time.sleep(3)
+        made.hear("state/vrrp/instance/", lambda m: m.body.state == "MASTER", 5)
+        assert witness.longest(0, gone_at) == 0
+        made.stop()
+        eventually("nothing is left", lambda: made.processes() == [] and not witness.holders(), 3)
 
 
 def test_reload_is_confirmed_by_every_service_and_an_error_changes_nothing(namespace: str) -> None:
