@@ -43,7 +43,7 @@ class CheckVerdict(Body):
     kind: str
     """Keyword in the file: TCP_CHECK, HTTP_GET, …"""
     target: str
-    """address:port that is probed."""
+    """What is probed: address:port, an address, a command, a file."""
     verdict: Verdict
     """What the probes say."""
     changes: int
@@ -56,6 +56,10 @@ class CheckVerdict(Body):
     """Those of them that failed."""
     evidence: Evidence | None = None
     """What the deciding probe did; nil before the first."""
+    weight: int | None = None
+    """From MISC_CHECK with misc_dynamic: the weight that takes the configured one's place; nil: none does."""
+    weight_added: int = 0
+    """From FILE_CHECK: what is added to the weight."""
 
 
 @contract("event/checker/failure", key="check")
@@ -66,7 +70,7 @@ class ProbeFailed(Body):
     check: str
     """Id of the check in the compiled configuration."""
     target: str
-    """address:port that was probed."""
+    """What was probed: address:port, an address, a command, a file."""
     attempt: int
     """Which failure in a row this is, from 1."""
     attempts: int
