@@ -19,6 +19,7 @@ from ipvs_play import Play, check_of, real, virtual
 from keepbus_ipvs.pool import pool_of
 from keepbus_ipvs.table import AF_INET, TCP, Entry, Service, ServiceKey
 
+from keepbus.config.ipvs_drivers import unsupported
 from keepbus.config.model import VirtualServer
 from keepbus.contracts.checker import Verdict
 
@@ -44,13 +45,14 @@ def services(choice: int) -> tuple[VirtualServer, ...]:
         virtual(*(real(address, alpha=True) for address in SERVERS[1:]), address=VIPS[2], scheduler="wlc"),
         virtual(real(SERVERS[0], 7), address=VIPS[0], scheduler="wlc"),
     )
-    return ((every[0], every[1]), (every[2],), (every[3], every[1], every[2]), ())[choice]
+    refused = virtual(real(SERVERS[0], 70_000), address=VIPS[1])
+    return ((every[0], every[1]), (every[2],), (every[3], every[1], every[2]), (), (refused,))[choice]
 
 
 step = st.one_of(
     st.tuples(st.just("verdict"), st.sampled_from(SERVERS), st.sampled_from([Verdict.UP, Verdict.DOWN])),
     st.tuples(st.just("unknown"), st.sampled_from(SERVERS)),
-    st.tuples(st.just("reload"), st.integers(0, 3)),
+    st.tuples(st.just("reload"), st.integers(0, 4)),
     st.tuples(st.just("crash")),
     st.tuples(st.just("flush")),
     st.tuples(st.just("drop destination"), st.integers(0, 5)),
@@ -122,6 +124,8 @@ class Life:
         }
         table = {FOREIGN.service.key: FOREIGN}
         for virtual_server in self.configuration:
+            if unsupported("ipvs", virtual_server):
+                continue
             pool = pool_of(virtual_server)
             pool.evaluate(told, 1)
             table[pool.key] = pool.entry()

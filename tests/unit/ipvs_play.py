@@ -72,13 +72,14 @@ class Play:
     def turn(self, *events: Any) -> None:
         """A turn, and those that its answers call for."""
         answers: list[Any] = list(events)
-        while True:
+        for _ in range(1000):
             effects = self.machine.turn(self.now_ns, answers)
             self.turns.append((self.now_ns, answers, effects))
             answers = [answer for effect in effects for answer in self._perform(effect)]
             due_at_ns = self.machine.wake_at_ns()
             if not answers and (due_at_ns is None or due_at_ns > self.now_ns):
                 return
+        raise AssertionError("the machine is due again and again without doing anything")
 
     def wait(self, seconds: float) -> None:
         """Let time pass, turning whenever the machine is due."""

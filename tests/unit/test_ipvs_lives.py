@@ -173,6 +173,17 @@ class TestReload:
             "state/ipvs/virtual_server/[172.16.1.254]:tcp:80"
         ]
 
+    def test_virtual_server_that_was_never_written_leaves_nothing_to_do(self) -> None:
+        play = Play()
+        play.driver = Opened("nftables", "")
+        play.configure(PAIR)
+        play.configure()
+        assert play.take() == []
+        play.wait(5)
+        assert play.machine.wake_at_ns() is None
+        assert play.status is not None
+        assert play.status.status is Status.IDLE
+
     def test_verdicts_and_quorum_outlive_it(self) -> None:
         play = started()
         play.verdict(check_of(A), Verdict.DOWN)

@@ -56,6 +56,9 @@ class Reconciler:
         """Set what is wanted of one service; None: that it is not there."""
         if entry is None:
             self.wanted.pop(key, None)
+            if key not in self.owned:
+                # It was never written (its driver cannot carry it): there is nothing to take back.
+                return
         else:
             self.wanted[key] = entry
             self.owned.add(key)
