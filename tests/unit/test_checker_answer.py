@@ -75,6 +75,13 @@ def test_the_digest_is_of_what_content_length_covers(octets: bytes) -> None:
         assert received.endswith(f"{len(body)} octets, MD5 {digest}")
 
 
+@pytest.mark.parametrize("cuts", [[], [40, 41], [42, 44], [45]])
+def test_the_digest_ends_with_content_length_in_whatever_pieces(cuts: list[int]) -> None:
+    octets = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello and more"
+    url = Url(path="/", status_codes=ANY, digest="5d41402abc4b2a76b9719d911017c592")
+    assert read(octets, url, cuts) == ("", (True, f"200, 14 octets, MD5 {url.digest}"))
+
+
 @pytest.mark.parametrize(
     ("line", "code"),
     [
