@@ -12,6 +12,7 @@ from pathlib import Path
 from keepbus.cli.compiling import compile_and_tell
 from keepbus.cli.foreground import Foreground
 from keepbus.cli.rundir import add_run_dir
+from keepbus.config import ipvs_drivers
 from keepbus.config.model import Configuration
 from keepbus.runtime import deployment, generation, privileges, rundir
 
@@ -61,6 +62,9 @@ def run(options: argparse.Namespace) -> int:
     configuration = compile_and_tell(options.file, permissive=options.permissive)
     if configuration is None:
         return refuse(f"{options.file} has errors; correct them, or run it as it is with --permissive")
+    beyond = _beyond_driver(options.ipvs_driver, configuration)
+    if beyond and not options.permissive:
+        return refuse(f"{beyond}, or run the rest of the file with --permissive")
     try:
         lock = rundir.make(run_dir)
         (run_dir / "node").write_text(f"{options.node}\n", encoding="utf-8")
@@ -121,6 +125,14 @@ def _deployment(
         ipvs_options=shlex.join(ipvs),
         overrides=options.programs,
     )
+
+
+def _beyond_driver(driver: str, configuration: Configuration) -> str:
+    """What the chosen driver cannot carry, in a sentence; empty when it can carry everything."""
+    for virtual_server in configuration.ipvs.virtual_servers:
+        if reason := ipvs_drivers.unsupported(driver, virtual_server):
+            return f"{virtual_server.name} cannot be run: {reason}"
+    return ""
 
 
 def _contents(configuration: Configuration) -> str:

@@ -174,7 +174,7 @@ def service(name: str, director: str) -> subprocess.Popen[bytes]:
 
 def changes(director: str) -> int:
     """How many commands the director's ipvs has carried out, all its processes together."""
-    return Path(f"/run/{director}/ipvs.log").read_text().count('event="ipvsadm -')
+    return Path(f"/run/{director}/ipvs.log").read_text().count("ipvsadm -")
 
 
 def table(director: str) -> dict[str, dict[str, int]]:
