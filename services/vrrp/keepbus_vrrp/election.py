@@ -101,10 +101,10 @@ def _follow_or_preempt(instance: Instance, advert: Advert, content: bytes, at_ns
 def _accept(instance: Instance, advert: Advert, at_ns: int) -> None:
     if advert.interval_us != instance.master_interval_us:
         instance.master_interval_us = advert.interval_us  # L1
-        if advert.interval_us > 10 * instance.interval_us:  # L5
+        if advert.interval_us > 10 * instance.terms.interval_us:  # L5
             text = (
                 f"{instance.config.name}: {ipv4.dotted(advert.source)} advertises every "
-                f"{seconds(advert.interval_us)}, {seconds(instance.interval_us)} is configured here; "
+                f"{seconds(advert.interval_us)}, {seconds(instance.terms.interval_us)} is configured here; "
                 "a takeover will take that much longer"
             )
             instance.turn.effects.append(Log("warning", text))
@@ -123,7 +123,7 @@ def _reassert(instance: Instance, _advert: Advert, _content: bytes, _at_ns: int)
     """M3, M4: somebody released; tell his backups at once who is master."""
     instance.priority_zero_received += 1
     instance.advertise()
-    instance.turn.timers.arm(instance.timer, instance.turn.now_ns + instance.interval_us * NS_PER_US)
+    instance.turn.timers.arm(instance.timer, instance.turn.now_ns + instance.terms.interval_us * NS_PER_US)
 
 
 def _yield(instance: Instance, advert: Advert, _content: bytes, at_ns: int) -> None:

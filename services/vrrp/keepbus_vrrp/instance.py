@@ -11,17 +11,16 @@ from __future__ import annotations
 
 from keepbus.config.model import InitialState, VirtualAddress, VrrpInstance
 from keepbus.contracts.vrrp import Statistics, Transition, VrrpState
-from keepbus_vrrp import ipv4, packet, publication, record
+from keepbus_vrrp import publication, record
 from keepbus_vrrp.announce import Announcer, Frame, gratuitous_arp
 from keepbus_vrrp.effects import Advertise, Count, Install, Remember
 from keepbus_vrrp.netlink import FOREVER_S, Address
 from keepbus_vrrp.sentences import seconds
+from keepbus_vrrp.terms import Terms
 from keepbus_vrrp.timers import (
     NS_PER_US,
     OWNER_PRIORITY,
     Timer,
-    kernel_can_lease,
-    lease_us,
     master_down_interval_us,
     skew_time_us,
 )
@@ -88,24 +87,13 @@ class Instance:
         self.published_statistics: Statistics | None = None
         self.configure(config, lease=lease)
 
-    # Configuration
-
     def configure(self, config: VrrpInstance, *, lease: bool) -> None:
         """Take a configuration; what runs goes on."""
         self.config = config
         self.leases = lease
-        self.fingerprint = record.fingerprint(config, lease=lease)
-        self.interval_us = config.advert_interval_us
-        self.leased = lease and kernel_can_lease(self.interval_us)
-        self.lease_us = lease_us(self.interval_us, in_kernel=self.leased)
-        self.group = ipv4.pack(config.mcast_group4)
-        self._addresses = tuple(ipv4.pack(address.address) for address in config.virtual_addresses)
-        authentication = config.authentication if config.version == 2 else None
-        self._auth_type = packet.AUTH_NONE if authentication is None else packet.AUTH_PASS
-        password = b"" if authentication is None else authentication.auth_pass.encode()
-        self._auth_data = password[: packet.AUTH_DATA_LENGTH].ljust(packet.AUTH_DATA_LENGTH, b"\0")
+        self.terms = Terms(config, lease=lease)
         if config.version == 2 or self.state is not VrrpState.BACKUP:
-            self.master_interval_us = self.interval_us
+            self.master_interval_us = self.terms.interval_us
         self.announcer.space(config.garp.interval_us)
         self._derive()
 
@@ -113,17 +101,7 @@ class Instance:
         """Compile what depends on configuration, source address and checksum form."""
         self.familiar = b""
         self._advert = b""
-        self.expected = packet.Expected(
-            version=self.config.version,
-            virtual_router_id=self.config.virtual_router_id,
-            group=self.group,
-            source=self.source,
-            auth_type=self._auth_type,
-            auth_data=self._auth_data,
-            interval_us=self.interval_us,
-            addresses=frozenset(self._addresses),
-            trusted_source=self.master_source if self.config.skip_check_adv_addr else b"",
-        )
+        self.expected = self.terms.expected(self.source, self.master_source)
 
     @property
     def effective_priority(self) -> int:
@@ -154,11 +132,6 @@ class Instance:
     def skew_time_us(self) -> int:
         """T1, T3."""
         return skew_time_us(self.config.version, self.effective_priority, self.master_interval_us)
-
-    @property
-    def valid_s(self) -> int:
-        """Lifetime of an address in the kernel."""
-        return self.lease_us // 1_000_000 if self.leased else FOREVER_S
 
     def take_source(self, interface_index: int, source: bytes) -> None:
         """Use this interface and address from now on (M12)."""
@@ -201,7 +174,7 @@ class Instance:
         self.became_master += 1
         self.failed.clear()
         self.advertise(confirm=True)
-        self.turn.timers.arm(self.timer, self.turn.now_ns + self.interval_us * NS_PER_US)
+        self.turn.timers.arm(self.timer, self.turn.now_ns + self.terms.interval_us * NS_PER_US)
         self._tell()
 
     def become_backup(
@@ -220,7 +193,7 @@ class Instance:
         self._leave_master(release=True)
         self._transition(VrrpState.FAULT, cause, {"faults": "; ".join(self.faults)})
         self.state = VrrpState.FAULT
-        self.master_interval_us = self.interval_us
+        self.master_interval_us = self.terms.interval_us
         self.take_master(b"", 0)
         self.turn.timers.cancel(self.timer)
         self._tell()
@@ -243,8 +216,8 @@ class Instance:
         self.entered_at_ns = self.turn.now_ns
         self._reign()
         self.advertise(confirm=True)
-        self.turn.timers.arm(self.timer, self.turn.now_ns + self.interval_us * NS_PER_US)
-        self._remember()
+        self.turn.timers.arm(self.timer, self.turn.now_ns + self.terms.interval_us * NS_PER_US)
+        self.remember()
         self.publish()
 
     # Master
@@ -254,11 +227,11 @@ class Instance:
         if not self._advert:
             self._advert = self._encode(self.effective_priority)
         turn = self.turn
-        lease_end_ns = turn.now_ns + self.lease_us * NS_PER_US
+        lease_end_ns = turn.now_ns + self.terms.lease_us * NS_PER_US
         if lease_end_ns != self.lease_end_ns:
             self.proven_until_ns, self.lease_end_ns = self.lease_end_ns, lease_end_ns
         self.adverts_sent += 1
-        install = confirm or self.leased
+        install = confirm or self.terms.leased
         turn.effects.append(
             Advertise(
                 self.key,
@@ -266,9 +239,9 @@ class Instance:
                 self.config.mcast_group4,
                 self._advert,
                 self.installable(self.all_addresses) if install else (),
-                self.valid_s,
+                self.terms.valid_s,
                 lease_end_ns,
-                max(self.proven_until_ns, turn.now_ns + self.interval_us * NS_PER_US),
+                max(self.proven_until_ns, turn.now_ns + self.terms.interval_us * NS_PER_US),
                 confirm,
             )
         )
@@ -286,13 +259,13 @@ class Instance:
     def step_down_late(self) -> None:
         """R-L7: nothing is sent before this."""
         turn = self.turn
-        silent_ns = turn.now_ns - self.lease_end_ns + self.lease_us * NS_PER_US
+        silent_ns = turn.now_ns - self.lease_end_ns + self.terms.lease_us * NS_PER_US
         if self.transmit_error:
             cause = f"no advert could be sent for {seconds(silent_ns // NS_PER_US)} ({self.transmit_error})"
         else:
             cause = (
                 f"this process was held up: its last advert is {seconds(silent_ns // NS_PER_US)} old, "
-                f"longer than the address lease of {seconds(self.lease_us)}"
+                f"longer than the address lease of {seconds(self.terms.lease_us)}"
             )
         self.become_backup(cause, self.master_down_interval_us, {"silent_us": str(silent_ns // NS_PER_US)})
 
@@ -309,6 +282,9 @@ class Instance:
             if garp.master_delay_us:
                 delay_us = garp.master_delay_us
                 self.announcer.burst(garp.master_repeat, addresses=addresses, delay_us=delay_us)
+        for address in addresses:
+            if address.address not in self.failed:
+                self.turn.effects.append(publication.address(self, address.address, "added"))
         if not self.holds_addresses:
             self.holds_addresses = True
             if garp.master_refresh_us:
@@ -338,10 +314,6 @@ class Instance:
         """Put the state on the bus as it is now."""
         self.turn.effects.append(publication.state(self))
 
-    def remember(self) -> None:
-        """Keep the record for a successor."""
-        self._remember()
-
     def _on_timer(self, due_at_ns: int) -> None:
         turn = self.turn
         self.lateness_ns_max = max(self.lateness_ns_max, turn.now_ns - due_at_ns)
@@ -352,14 +324,14 @@ class Instance:
                 self.step_down_late()
                 return
             self.advertise()
-            next_at_ns = due_at_ns + self.interval_us * NS_PER_US
+            next_at_ns = due_at_ns + self.terms.interval_us * NS_PER_US
             if next_at_ns <= turn.now_ns:
-                next_at_ns = turn.now_ns + self.interval_us * NS_PER_US
+                next_at_ns = turn.now_ns + self.terms.interval_us * NS_PER_US
             turn.timers.arm(self.timer, next_at_ns)
 
     def _reign(self) -> None:
         self.familiar = b""
-        self.master_interval_us = self.interval_us  # L4
+        self.master_interval_us = self.terms.interval_us  # L4
         self.take_master(self.source, self.effective_priority)
         self.last_correction_at_ns = 0
 
@@ -401,30 +373,19 @@ class Instance:
 
     def _tell(self) -> None:
         """A transition is remembered before anybody hears of it, so that its number never repeats (N1)."""
-        self._remember()
+        self.remember()
         self.turn.effects.extend(publication.transition(self))
         self.publish()
 
-    def _remember(self) -> None:
+    def remember(self) -> None:
+        """Keep the record for a successor."""
         text = record.dump(publication.record_of(self))
         holds_lease = self.state is VrrpState.MASTER
         self.turn.effects.append(Remember(self.key, text, holds_lease))
         self.turn.effects.append(Count(self.key, publication.counters(self)))
 
     def _encode(self, priority: int) -> bytes:
-        message = packet.encode(
-            version=self.config.version,
-            virtual_router_id=self.config.virtual_router_id,
-            priority=priority,
-            interval_us=self.interval_us,
-            addresses=self._addresses,
-            source=self.source,
-            destination=self.group,
-            auth_type=self._auth_type,
-            auth_data=self._auth_data,
-            message_sum=self.message_sum,
-        )
-        return ipv4.datagram(self.source, self.group, packet.TTL, message)
+        return self.terms.advert(priority, self.source, message_sum=self.message_sum)
 
     def _frames(self, addresses: tuple[Address, ...] | None) -> list[Frame]:
         frames: list[Frame] = []

@@ -28,13 +28,12 @@ from keepbus.runtime.machine import (
     StopRequested,
     Withdraw,
 )
-from keepbus_vrrp import events, ipv4, packet, publication, reload, start
+from keepbus_vrrp import events, ipv4, packet, publication, reload, start, strangers
 from keepbus_vrrp.drops import Drops
 from keepbus_vrrp.effects import Count, Forget, Gather, ReadKernel, Recall
 from keepbus_vrrp.election import receive
 from keepbus_vrrp.instance import Instance, key_of
 from keepbus_vrrp.placement import Placement
-from keepbus_vrrp.sentences import seconds
 from keepbus_vrrp.timers import NEVER, NS_PER_US, Timer
 from keepbus_vrrp.turn import Turn
 
@@ -173,7 +172,7 @@ class Machine:
             self._apply(self._section)
             return
         self._surroundings_changed = True
-        self._find_lost()
+        strangers.find_removed(self.instances.values())
 
     def _on_link_changed(self, event: events.LinkChanged) -> None:
         self._turn.links.change_link(event.link)
@@ -184,50 +183,8 @@ class Machine:
         message = event.address
         self._turn.links.change_address(message)
         if message.gone:
-            for instance in self.instances.values():
-                if instance.holds_addresses and any(
-                    address.address == message.address and address.interface_index == message.interface_index
-                    for address in instance.installable(instance.all_addresses)
-                ):
-                    self._lost_address(instance, message.address)
+            strangers.removed(self.instances.values(), message)
         self._surroundings_changed = True
-
-    def _lost_address(self, instance: Instance, address: bytes) -> None:
-        """A stranger removed an address of a master: release, all off, back after the skew time."""
-        text = ipv4.dotted(address)
-        self._turn.effects.append(
-            Publish(
-                contracts.AddressChanged(
-                    instance=instance.config.name,
-                    address=text,
-                    interface=instance.config.interface,
-                    action="lost",
-                    detail="removed by another program",
-                )
-            )
-        )
-        skew_us = instance.skew_time_us
-        instance.become_backup(
-            f"another program removed {text} from {instance.config.interface}",
-            skew_us,
-            {"address": text},
-            wait_cause=f"{text} was removed by another program, and no advert for the skew time "
-            f"{seconds(skew_us)}",
-            release=True,
-        )
-
-    def _find_lost(self) -> None:
-        """After a loss of kernel messages: masters whose addresses are not there any more."""
-        for instance in self.instances.values():
-            if not instance.holds_addresses:
-                continue
-            for address in instance.installable(instance.all_addresses):
-                link = self._turn.links.by_index(address.interface_index)
-                if link is not None and address.address not in link.addresses | dict.fromkeys(
-                    instance.failed
-                ):
-                    self._lost_address(instance, address.address)
-                    break
 
     def _look_at_all(self) -> None:
         """Compare what instances need with what there is."""
@@ -296,11 +253,8 @@ class Machine:
                 instance.faults = self._placement.faults(instance)
         start.begin(fresh, self._memories, self._turn)
         self._memories = ()
-        self._least_slack_ns = min(
-            ((instance.lease_us - instance.interval_us) * NS_PER_US for instance in self.instances.values()),
-            default=NEVER,
-        )
-        least_interval_us = min((each.interval_us for each in self.instances.values()), default=0)
+        self._least_slack_ns = min((each.terms.slack_ns for each in self.instances.values()), default=NEVER)
+        least_interval_us = min((each.terms.interval_us for each in self.instances.values()), default=0)
         gather_ns = min(_MOST_GATHER_NS, least_interval_us * NS_PER_US // 10)
         self._turn.effects.append(Gather(gather_ns))
         if self.instances:
@@ -356,15 +310,7 @@ class Machine:
         name = instance.config.name
         self._turn.effects.extend(
             (
-                Publish(
-                    contracts.AddressChanged(
-                        instance=name,
-                        address=text,
-                        interface=instance.config.interface,
-                        action="failed",
-                        detail=event.error,
-                    )
-                ),
+                publication.address(instance, event.address, "failed", event.error),
                 Log("error", f"{name}: the kernel refuses {text}: {event.error}"),
             )
         )
@@ -396,8 +342,12 @@ class Machine:
             return
         states = [instance.state for instance in self.instances.values()]
         count = len(states)
+        unleased = [each.config.name for each in self.instances.values() if each.terms.too_fast_for_lease]
         detail = (
             f"{count} instance{'s' if count > 1 else ''}: {states.count(VrrpState.MASTER)} MASTER, "
             f"{states.count(VrrpState.BACKUP)} BACKUP, {states.count(VrrpState.FAULT)} FAULT"
         )
+        if unleased:
+            named = ", ".join(unleased[:3]) + (" and others" if len(unleased) > 3 else "")
+            detail += f"; no address lease below 1 s advert_int: {named}"
         self._turn.effects.append(Report(Status.READY, detail))

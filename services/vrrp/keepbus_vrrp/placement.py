@@ -44,7 +44,7 @@ class Placement:
                 self.routers[link.index] = {}
                 self.local[link.index] = frozenset(link.addresses) - self._virtual.get(link.name, set())
             self.routers[link.index][instance.config.virtual_router_id] = instance
-            groups.setdefault(link.index, set()).add(instance.group)
+            groups.setdefault(link.index, set()).add(instance.terms.group)
         self.groups = {index: frozenset(joined) for index, joined in groups.items()}
         for index in self._listening.keys() - self.groups.keys():
             self._close(index)

@@ -33,7 +33,7 @@ def state(instance: Instance) -> Publish:
             cause=instance.cause,
             base_priority=config.priority,
             effective_priority=instance.effective_priority,
-            advert_interval_us=instance.interval_us,
+            advert_interval_us=instance.terms.interval_us,
             master_down_interval_us=instance.master_down_interval_us,
             master_address=ipv4.dotted(instance.master_source),
             master_priority=instance.master_priority,
@@ -41,7 +41,7 @@ def state(instance: Instance) -> Publish:
                 f"{address.address}/{address.prefix}" for address in instance.all_addresses
             ),
             holds_addresses=instance.holds_addresses,
-            lease_us=instance.lease_us if instance.leased else 0,
+            lease_us=instance.terms.lease_us if instance.terms.leased else 0,
             faults=instance.faults,
             history=instance.history,
         )
@@ -59,6 +59,19 @@ def transition(instance: Instance) -> list[Effect]:
             f"{name}: {last.from_state} -> {last.to_state}: {last.cause}",
         ),
     ]
+
+
+def address(instance: Instance, address: bytes, action: str, detail: str = "") -> Publish:
+    """A virtual address was added, lost or refused."""
+    return Publish(
+        contracts.AddressChanged(
+            instance=instance.config.name,
+            address=ipv4.dotted(address),
+            interface=instance.config.interface,
+            action=action,
+            detail=detail,
+        )
+    )
 
 
 def statistics(instance: Instance) -> contracts.Statistics:
@@ -83,7 +96,7 @@ def record_of(instance: Instance) -> Record:
     return Record(
         key=instance.key,
         boot_id=instance.turn.boot_id,
-        fingerprint=instance.fingerprint,
+        fingerprint=instance.terms.fingerprint,
         interface_index=instance.interface_index,
         life=instance.life,
         state=instance.state,

@@ -53,7 +53,7 @@ def _obstacle(instance: Instance, found: Record, lease_end_ns: int) -> str:
         now_ns=instance.turn.now_ns,
         lease_end_ns=lease_end_ns,
         boot_id=instance.turn.boot_id,
-        fingerprint=instance.fingerprint,
+        fingerprint=instance.terms.fingerprint,
         interface_index=instance.interface_index,
     )
     if why_not:

@@ -1,0 +1,47 @@
+"""Virtual addresses that another program took from a master: as keepalived does, everything is released and
+comes back after the skew time, so that the kernel is never believed to have what it has not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from keepbus_vrrp import ipv4, publication
+from keepbus_vrrp.instance import Instance
+from keepbus_vrrp.netlink import AddressMessage
+from keepbus_vrrp.sentences import seconds
+
+
+def removed(instances: Iterable[Instance], message: AddressMessage) -> None:
+    """The kernel told that an address is gone, and this process did not do it."""
+    for instance in instances:
+        if instance.holds_addresses and any(
+            (address.interface_index, address.address) == (message.interface_index, message.address)
+            for address in instance.installable(instance.all_addresses)
+        ):
+            _release(instance, message.address)
+
+
+def find_removed(instances: Iterable[Instance]) -> None:
+    """Compare with what the kernel has, after its messages were lost (R-F45)."""
+    for instance in instances:
+        if not instance.holds_addresses:
+            continue
+        for address in instance.installable(instance.all_addresses):
+            link = instance.turn.links.by_index(address.interface_index)
+            known = link is not None and address.address in link.addresses
+            if not known and address.address not in instance.failed:
+                _release(instance, address.address)
+                break
+
+
+def _release(instance: Instance, address: bytes) -> None:
+    text = ipv4.dotted(address)
+    instance.turn.effects.append(publication.address(instance, address, "lost", "removed by another program"))
+    skew_us = instance.skew_time_us
+    instance.become_backup(
+        f"another program removed {text} from {instance.config.interface}",
+        skew_us,
+        {"address": text},
+        wait_cause=f"{text} was removed by another program, no advert for the skew time {seconds(skew_us)}",
+        release=True,
+    )
