@@ -99,6 +99,17 @@ def test_an_unsent_advert_proves_nothing() -> None:
     assert router.instance.cause == "no advert could be sent for 3.000 s (No buffer space available)"
 
 
+def test_a_first_advert_that_does_not_leave_gets_a_leases_time() -> None:
+    router = Router()
+    router.at(3.609375)
+    key = router.instance.key
+    for second in range(3):
+        assert router.state is MASTER
+        router.at(3.609375 + second, TransmitFailed(key, "Network is unreachable"))
+    router.at(3.609375 + 3, TransmitFailed(key, "Network is unreachable"))
+    assert router.state is BACKUP
+
+
 def test_an_advert_that_leaves_again_proves_it_again() -> None:
     router = Router()
     start = router.become_master()

@@ -214,6 +214,7 @@ class Instance:
         """Go on as the master that an earlier process of this node was: no transition."""
         self.state = VrrpState.MASTER
         self.entered_at_ns = self.turn.now_ns
+        self.holds_addresses = True
         self._reign()
         self.advertise(confirm=True)
         self.turn.timers.arm(self.timer, self.turn.now_ns + self.terms.interval_us * NS_PER_US)
@@ -287,9 +288,6 @@ class Instance:
                 self.turn.effects.append(publication.address(self, address.address, "added"))
         if not self.holds_addresses:
             self.holds_addresses = True
-            if garp.master_refresh_us:
-                refresh_us = garp.master_refresh_us
-                self.announcer.burst(garp.master_refresh_repeat, delay_us=refresh_us, repeat_us=refresh_us)
             self.publish()
 
     def installable(self, addresses: tuple[VirtualAddress, ...]) -> tuple[Address, ...]:
@@ -334,6 +332,12 @@ class Instance:
         self.master_interval_us = self.terms.interval_us  # L4
         self.take_master(self.source, self.effective_priority)
         self.last_correction_at_ns = 0
+        # The first advert has a whole lease's time to succeed.
+        self.lease_end_ns = self.proven_until_ns = self.turn.now_ns + self.terms.lease_us * NS_PER_US
+        refresh_us = self.config.garp.master_refresh_us
+        if refresh_us:
+            repeat = self.config.garp.master_refresh_repeat
+            self.announcer.burst(repeat, delay_us=refresh_us, repeat_us=refresh_us)
 
     def _leave_master(self, *, release: bool, keep_addresses: bool = False) -> None:
         self.familiar = b""
