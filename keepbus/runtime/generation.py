@@ -13,11 +13,19 @@ import shutil
 from pathlib import Path
 from typing import TypeVar
 
-from keepbus.config.model import Configuration
+from keepbus.config.model import (
+    CheckerSection,
+    Configuration,
+    GlobalDefs,
+    IpvsSection,
+    NotifySection,
+    VrrpSection,
+)
 from keepbus.contracts.schema import SchemaError, from_plain, to_plain
 
 SectionT = TypeVar("SectionT")
 
+SECTIONS = ("global_defs", "vrrp", "checker", "ipvs", "notify")
 _KEPT_GENERATIONS = 5
 
 
@@ -25,9 +33,10 @@ class NoConfigurationError(Exception):
     """There is no readable generation; the message says what to do."""
 
 
-def write(run_dir: Path, configuration: Configuration, source: Path) -> int:
+def write(run_dir: Path, configuration: Configuration, source: Path, config_id: str = "") -> int:
     """Write the next generation, make it current, drop old ones; its number.
 
+    config_id: what `@ID` conditions of the file were compared with; empty: the short host name.
     Raises OSError when the run directory cannot be written; nothing changes then.
     """
     directory = run_dir / "config"
@@ -36,12 +45,13 @@ def write(run_dir: Path, configuration: Configuration, source: Path) -> int:
     fresh = directory / f".{generation}.new"
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(mode=0o750)
-    for section in ("global_defs", "vrrp", "checker", "ipvs", "notify"):
+    for section in SECTIONS:
         text = json.dumps(to_plain(getattr(configuration, section)), ensure_ascii=False)
         path = fresh / f"{section}.json"
         path.touch(mode=0o640)
         path.write_text(text, encoding="utf-8")
     (fresh / "source").write_text(f"{source}\n", encoding="utf-8")
+    (fresh / "config_id").write_text(f"{config_id}\n", encoding="utf-8")
     os.rename(fresh, directory / str(generation))
     link = directory / ".current.new"
     with contextlib.suppress(FileNotFoundError):
@@ -59,17 +69,37 @@ def load(run_dir: Path, section: str, cls: type[SectionT]) -> tuple[int, Section
     try:
         # Resolved once, so that number and content are of the same generation.
         directory = current.resolve(strict=True)
-        data = json.loads((directory / f"{section}.json").read_text(encoding="utf-8"))
-        return int(directory.name), from_plain(cls, data)
+        return int(directory.name), _read(directory, section, cls)
     except FileNotFoundError:
-        raise NoConfigurationError(
-            f"{current} holds no compiled configuration; "
-            f"start the node with `keepbus up -f FILE -r {run_dir}`"
-        ) from None
+        raise NoConfigurationError(_absent(run_dir)) from None
     except (OSError, ValueError, SchemaError) as error:
         raise NoConfigurationError(
             f"{current}/{section}.json cannot be used ({error}); "
             f"compile it anew with `keepbus reload -r {run_dir}`"
+        ) from None
+
+
+def load_all(run_dir: Path) -> tuple[int, Configuration]:
+    """The current generation's number and the whole of it; raises NoConfigurationError."""
+    current = run_dir / "config" / "current"
+    try:
+        directory = current.resolve(strict=True)
+        return int(directory.name), Configuration(
+            global_defs=_read(directory, "global_defs", GlobalDefs),
+            vrrp=_read(directory, "vrrp", VrrpSection),
+            checker=_read(directory, "checker", CheckerSection),
+            ipvs=_read(directory, "ipvs", IpvsSection),
+            notify=_read(directory, "notify", NotifySection),
+        )
+    except FileNotFoundError:
+        raise NoConfigurationError(_absent(run_dir)) from None
+    except PermissionError:
+        raise NoConfigurationError(
+            f"you may not read the node's configuration in {run_dir}; become root or join its group"
+        ) from None
+    except (OSError, ValueError, SchemaError) as error:
+        raise NoConfigurationError(
+            f"{current} cannot be used ({error}); compile it anew with `keepbus reload -r {run_dir}`"
         ) from None
 
 
@@ -89,6 +119,25 @@ def source(run_dir: Path) -> Path:
         raise NoConfigurationError(
             f"{run_dir} is no run directory of a node; name one with -r RUNDIR"
         ) from None
+
+
+def config_id(run_dir: Path) -> str:
+    """What `@ID` conditions of the current generation's file were compared with; empty: the host's name."""
+    with contextlib.suppress(OSError):
+        return (run_dir / "config" / "current" / "config_id").read_text(encoding="utf-8").strip()
+    return ""
+
+
+def _read(directory: Path, section: str, cls: type[SectionT]) -> SectionT:
+    """One section; raises OSError, ValueError, SchemaError."""
+    return from_plain(cls, json.loads((directory / f"{section}.json").read_text(encoding="utf-8")))
+
+
+def _absent(run_dir: Path) -> str:
+    return (
+        f"{run_dir}/config/current holds no compiled configuration; "
+        f"start the node with `keepbus up -f FILE -r {run_dir}`"
+    )
 
 
 def _numbers(directory: Path) -> list[int]:
