@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import TypeVar
 
 CLONE_NEWNET = 0x40000000
+TIMEOUT_S = 5.0
+"""For one request; long enough for a retransmission and a busy machine."""
 _libc = ctypes.CDLL(None, use_errno=True)
 T = TypeVar("T")
 
@@ -89,17 +91,20 @@ class Web:
         self._thread.join()
 
     def _serve(self) -> None:
-        body = self._name.encode()
-        answer = b"HTTP/1.0 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
         while True:
             try:
                 connection, _ = self._socket.accept()
             except OSError:
                 return
-            with connection, contextlib.suppress(OSError):
-                connection.settimeout(2)
-                connection.recv(4096)
-                connection.sendall(answer)
+            # Each by itself: a probe that is slow to ask must not hold up the others.
+            threading.Thread(target=self._answer, args=(connection,), daemon=True).start()
+
+    def _answer(self, connection: socket.socket) -> None:
+        body = self._name.encode()
+        with connection, contextlib.suppress(OSError):
+            connection.settimeout(TIMEOUT_S)
+            connection.recv(4096)
+            connection.sendall(b"HTTP/1.0 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
 
 
 def ask(namespace: str, address: str, times: int = 1, port: int = 80) -> dict[str, int]:
@@ -113,7 +118,7 @@ def ask(namespace: str, address: str, times: int = 1, port: int = 80) -> dict[st
 
 def _request(address: str, port: int) -> str:
     try:
-        with socket.create_connection((address, port), timeout=2) as connection:
+        with socket.create_connection((address, port), timeout=TIMEOUT_S) as connection:
             connection.sendall(b"GET / HTTP/1.0\r\n\r\n")
             answer = b""
             while chunk := connection.recv(4096):
