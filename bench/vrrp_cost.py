@@ -115,7 +115,9 @@ def measure(sender: type[Router], receiver: type[Router], args: argparse.Namespa
         after = [cpu_ns(pid) for pid in pids]
         frames = sent(spaces, one) - frames
         wanted = per_second * args.seconds
-        assert 0.9 < frames / wanted < 1.1, f"{frames} adverts instead of {wanted:.0f}"
+        if not 0.95 < frames / wanted < 1.05:
+            print(f"{frames} adverts instead of {wanted:.0f}: the machine was busy, once more", flush=True)
+            return measure(sender, receiver, args)
         sending, receiving = ((a - b) / frames / 1000 for a, b in zip(after, before, strict=True))
         return sending, receiving
 

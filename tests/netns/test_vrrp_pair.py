@@ -104,6 +104,22 @@ def test_link_down_is_fault_and_back(pair: Pair) -> None:
     wait_for("one is master again", lambda: pair.one.state() == "MASTER")
 
 
+def test_an_interface_that_is_deleted_and_made_again(pair: Pair) -> None:
+    """R-F53: found again by its name, with another index, sockets and groups made anew."""
+    pair.elect()
+    pair.spaces.run(pair.one.namespace, "ip", "link", "delete", "eth0")
+    wait_for("one is in FAULT", lambda: pair.one.state() == "FAULT")
+    record = pair.one.record()
+    assert record is not None
+    assert record.cause in ("interface eth0 is down", "interface eth0 does not exist")
+    # Takes the index, so that eth0 comes back with another one.
+    pair.spaces.run(pair.one.namespace, "ip", "link", "add", "other", "type", "bridge")
+    pair.spaces.join((pair.one.namespace, "eth0", f"{ONE}/24"), (pair.two.namespace, "eth0", f"{TWO}/24"))
+    wait_for("one is master again", lambda: pair.one.has(VIP), 20)
+    wait_for("two hears it", lambda: pair.two.state() == "BACKUP", 20)
+    assert not pair.two.has(VIP)
+
+
 def test_no_source_address_is_fault_and_back(pair: Pair) -> None:
     pair.elect()
     pair.spaces.run(pair.one.namespace, "ip", "address", "delete", f"{ONE}/24", "dev", "eth0")
