@@ -6,8 +6,8 @@ import argparse
 
 from keepbus.config.model import NotifySection
 from keepbus.runtime import privileges
+from keepbus.runtime.scripts.identity import NEEDS, capabilities_held
 from keepbus.runtime.service import Service
-from keepbus_notify.identity import NEEDS, capabilities_held
 from keepbus_notify.machine import DEFAULT_TIME_LIMIT_NS, INSTANCES, Machine
 from keepbus_notify.shell import Shell
 

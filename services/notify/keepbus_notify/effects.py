@@ -10,7 +10,7 @@ class Command(NamedTuple):
 
     argv: tuple[str, ...]
     user: str
-    """Empty: the default user for scripts (see identity.py)."""
+    """Empty: the default user for scripts (see keepbus.runtime.scripts.identity)."""
     group: str
     security: bool
     """enable_script_security: refuse what otherwise is a warning."""

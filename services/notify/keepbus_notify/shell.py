@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 
 from keepbus.runtime.machine import Effect, Event
+from keepbus.runtime.scripts import identity, security
+from keepbus.runtime.scripts.processes import CANNOT_START, Ended, Processes
 from keepbus.runtime.service import Service
-from keepbus_notify import identity, security
 from keepbus_notify.effects import AppendLedger, Command, EndScript, Examine, ReadLedger, StartScript
 from keepbus_notify.events import Examined, LedgerFailed, LedgerRead, LedgerWritten, ScriptEnded
 from keepbus_notify.ledger import Ledger
-from keepbus_notify.processes import CANNOT_START, Processes
 
 
 class Shell:
@@ -20,7 +20,7 @@ class Shell:
         self._log = service.log
         self._ledger = Ledger(service.run_dir / "notify" / "ledger")
         self._ledger_works = True
-        self._processes = Processes(service.loop, self._said)
+        self._processes = Processes(service.loop, self._ended)
         self._labels: dict[int, str] = {}
 
     def perform(self, effect: Effect, _now_ns: int) -> list[Event] | None:
@@ -78,14 +78,19 @@ class Shell:
             return [ScriptEnded(effect.run, CANNOT_START, time.time_ns(), 0, "", str(reason))]
         ended = self._processes.start(effect.run, effect.command.argv, executable.path, who)
         if ended is not None:
-            return [ended]
+            return [_event(ended)]
         self._labels[effect.run] = effect.label
         return None
 
-    def _said(self, run: int, output: str) -> None:
-        label = self._labels.pop(run, "")
-        for line in output.splitlines():
+    def _ended(self, end: Ended) -> list[Event]:
+        label = self._labels.pop(end.run, "")
+        for line in end.output.splitlines():
             self._log.info(line, script=label)
+        return [_event(end)]
+
+
+def _event(end: Ended) -> ScriptEnded:
+    return ScriptEnded(end.run, end.exit_status, end.started_ns, end.took_us, end.user, end.last_line)
 
 
 def _admit(command: Command) -> tuple[identity.Identity, security.Executable]:

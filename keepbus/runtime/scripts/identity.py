@@ -1,6 +1,6 @@
 """As whom a script runs.
 
-The configured user; else `script_user`; else keepalived_script where that user exists; else notify's own
+The configured user; else `script_user`; else keepalived_script where that user exists; else the service's own
 user, but never root unless the configuration says `root`: that is where this differs from keepalived (see
 docs/decisions/0501-scripts-never-run-as-root-by-default.md). In a user namespace that holds one user only
 nobody else can be had, so everything runs as that user.
@@ -27,7 +27,7 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """User and groups of a script. `switch` is False when notify has them already."""
+    """User and groups of a script. `switch` is False when the service has them already."""
 
     user: str
     uid: int
@@ -88,7 +88,7 @@ def _look_up(user: str, group: str, own: Identity) -> Identity:
         return own
     if privileges.missing(frozenset({"SETUID", "SETGID"}), privileges.effective()):
         raise Refused(
-            f"notify runs as {own.user} and cannot become {user}; start the node as root, "
+            f"this service runs as {own.user} and cannot become {user}; start the node as root, "
             f"or let {own.user} run the scripts"
         )
     root = entry.pw_uid == 0 or gid == 0 or 0 in groups

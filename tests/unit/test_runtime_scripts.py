@@ -7,10 +7,11 @@ import pwd
 from pathlib import Path
 
 import pytest
-from keepbus_notify import identity as identities
-from keepbus_notify.identity import DEFAULT_USER, Identity, Refused, resolve
-from keepbus_notify.processes import environment
-from keepbus_notify.security import examine
+
+from keepbus.runtime.scripts import identity as identities
+from keepbus.runtime.scripts.identity import DEFAULT_USER, Identity, Refused, resolve
+from keepbus.runtime.scripts.processes import environment
+from keepbus.runtime.scripts.security import examine
 
 NOBODY = Identity("nobody", 65534, 65534, (), switch=True, root=False)
 ROOT = Identity("root", 0, 0, (), switch=False, root=True)

@@ -1,8 +1,9 @@
 """Starting scripts, their output, their end.
 
 A script gets the null device to read from and a pipe for what it says; the loop learns of its end through a
-pidfd. Nothing here waits. What a script leaves running in the background keeps the pipe, which is read and
-thrown away until its last holder closes it, so that nobody is stopped by a full pipe.
+pidfd. Nothing here waits. What a script leaves running in the background may keep the pipe: then it is read
+and thrown away until its last holder closes it, so that nobody is stopped by a full pipe; or it is closed
+with the script's end, so that nobody keeps this process busy.
 """
 
 from __future__ import annotations
@@ -13,12 +14,13 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from keepbus.runtime.loop import Loop
-from keepbus_notify.events import ScriptEnded
-from keepbus_notify.identity import Identity
+from keepbus.runtime.machine import Event
+from keepbus.runtime.scripts.identity import Identity
 
 MOST_OUTPUT_OCTETS = 64 * 1024
 """Of what a script says, this much is kept."""
@@ -29,6 +31,21 @@ _UMASK = 0o022
 # What steers the loader or a shell, and what is the node's own.
 _DROPPED = frozenset({"IFS", "ENV", "BASH_ENV", "SHELLOPTS", "BASHOPTS"})
 _DROPPED_PREFIXES = ("LD_", "SUPERVISOR_", "KEEPBUS_", "BASH_FUNC_")
+
+
+class Ended(NamedTuple):
+    """How a script ended; CANNOT_START with took_us 0 and the reason in last_line when it did not begin."""
+
+    run: int
+    exit_status: int
+    """Negative for a signal."""
+    started_ns: int
+    """Wall clock, nanoseconds."""
+    took_us: int
+    user: str
+    """Whom it ran as; empty when it was not started."""
+    output: str
+    last_line: str
 
 
 @dataclass(slots=True)
@@ -43,20 +60,31 @@ class _Script:
     output: bytearray = field(default_factory=bytearray)
     cut: bool = False
     ended: bool = False
+    signalled: bool = False
 
 
 class Processes:
     """The scripts that run."""
 
-    def __init__(self, loop: Loop, said: Callable[[int, str], None]) -> None:
-        """said: is given the run and its output when a script has ended."""
+    def __init__(
+        self, loop: Loop, on_end: Callable[[Ended], Iterable[Event]], *, spares_rest: bool = True
+    ) -> None:
+        """on_end makes events of a script's end.
+
+        spares_rest: what a script left in the background lives on, and its output is read and thrown away;
+        otherwise its pipe is closed, and after a signal to the script it is killed.
+        """
         self._loop = loop
-        self._said = said
+        self._on_end = on_end
+        self._spares_rest = spares_rest
         self._scripts: dict[int, _Script] = {}
         self._environment = environment(os.environ)
 
-    def start(self, run: int, argv: tuple[str, ...], path: str, identity: Identity) -> ScriptEnded | None:
-        """Start `path` with argv; the end at once when it could not be started."""
+    def __len__(self) -> int:
+        return len(self._scripts)
+
+    def start(self, run: int, argv: tuple[str, ...], path: str, identity: Identity) -> Ended | None:
+        """Start `path` with argv; when it could not be started its end, which on_end then does not get."""
         started_ns = time.time_ns()
         reader, writer = os.pipe2(os.O_CLOEXEC)
         os.set_blocking(reader, False)
@@ -67,7 +95,8 @@ class Processes:
         except (OSError, subprocess.SubprocessError) as error:
             os.close(reader)
             text = (error.strerror if isinstance(error, OSError) else None) or str(error)
-            return ScriptEnded(run, CANNOT_START, started_ns, 0, "", f"{path} could not be started: {text}")
+            reason = f"{path} could not be started: {text}"
+            return Ended(run, CANNOT_START, started_ns, 0, "", "", reason)
         finally:
             os.close(writer)
         script = _Script(
@@ -88,8 +117,8 @@ class Processes:
         """SIGTERM, or SIGKILL, to the script's process group."""
         script = self._scripts.get(run)
         if script is not None:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(script.process.pid, signal.SIGKILL if forced else signal.SIGTERM)
+            script.signalled = True
+            _signal_group(script, signal.SIGKILL if forced else signal.SIGTERM)
 
     def _spawn(self, argv: tuple[str, ...], identity: Identity, output: int) -> subprocess.Popen[bytes]:
         try:
@@ -116,37 +145,52 @@ class Processes:
             umask=_UMASK,
         )
 
-    def _read(self, script: _Script) -> list[ScriptEnded]:
+    def _read(self, script: _Script) -> Iterable[Event]:
         try:
             data = os.read(script.pipe, _READ_OCTETS)
         except BlockingIOError:
-            return []
+            return ()
         if not data:
-            self._loop.unwatch(script.pipe)
-            os.close(script.pipe)
-            script.pipe = -1
-            return []
-        if not script.ended:
+            self._close_pipe(script)
+        elif not script.ended:
             room = MOST_OUTPUT_OCTETS - len(script.output)
             script.output += data[:room]
             script.cut = script.cut or len(data) > room
-        return []
+        return ()
 
-    def _end(self, script: _Script) -> list[ScriptEnded]:
+    def _close_pipe(self, script: _Script) -> None:
+        self._loop.unwatch(script.pipe)
+        os.close(script.pipe)
+        script.pipe = -1
+
+    def _end(self, script: _Script) -> Iterable[Event]:
+        if script.signalled and not self._spares_rest:
+            # Until the script is waited for, nobody else can have the number of its group.
+            _signal_group(script, signal.SIGKILL)
         exit_status = script.process.poll()
         if exit_status is None:
-            return []
+            return ()
         took_us = (time.monotonic_ns() - script.started_at_ns) // 1000
         self._loop.unwatch(script.pidfd)
         os.close(script.pidfd)
         if script.pipe >= 0:
             self._read(script)
+        if script.pipe >= 0 and not self._spares_rest:
+            self._close_pipe(script)
         script.ended = True
         del self._scripts[script.run]
         text = script.output.decode(errors="backslashreplace").strip()
-        self._said(script.run, f"{text}\n(the rest was cut)" if script.cut else text)
         last_line = text.splitlines()[-1][:_LAST_LINE_CHARACTERS] if text else ""
-        return [ScriptEnded(script.run, exit_status, script.started_ns, took_us, script.user, last_line)]
+        if script.cut:
+            text = f"{text}\n(the rest was cut)"
+        return self._on_end(
+            Ended(script.run, exit_status, script.started_ns, took_us, script.user, text, last_line)
+        )
+
+
+def _signal_group(script: _Script, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(script.process.pid, number)
 
 
 def environment(ours: Mapping[str, str]) -> dict[str, str]:

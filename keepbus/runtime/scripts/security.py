@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from keepbus_notify.identity import Identity, Refused
+from keepbus.runtime.scripts.identity import Identity, Refused
 
 _MOST_LINKS = 40
 _EXECUTE = (stat.S_IXUSR, stat.S_IXGRP, stat.S_IXOTH)
@@ -68,7 +68,7 @@ def examine(path: str, identity: Identity, *, security: bool) -> Executable:
 
 
 def _may_execute(status: os.stat_result, identity: Identity) -> bool:
-    # Root, too: notify's children begin without the capability that overrides modes.
+    # Root, too: scripts begin without the capability that overrides modes.
     owner, group, others = _EXECUTE
     if status.st_uid == identity.uid:
         return bool(status.st_mode & owner)
