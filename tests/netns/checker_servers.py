@@ -128,18 +128,19 @@ class Checker:
         self.loop = Loop()
         self.shell = Shell(self.loop)
         self.machine = Machine(seed=seed, most_open=most_open)
+        self._until: Callable[[Checker], bool] = lambda _checker: False
+        self._end = 0.0
+        self.loop.every(10_000_000, self._look)
 
     def run(self, *, seconds: float, until: Callable[[Checker], bool] = lambda _checker: False) -> Checker:
-        """Run until the condition holds, at most so long."""
-        end = time.monotonic() + seconds
-
-        def look(_now_ns: int) -> None:
-            if until(self) or time.monotonic() > end:
-                self.loop.stop()
-
-        self.loop.every(10_000_000, look)
+        """Run until the condition holds, at most so long; may be called again to go on."""
+        self._until, self._end = until, time.monotonic() + seconds
         self.loop.run(self.machine, self._perform, [Configured(1, self._section, time.time_ns())])
         return self
+
+    def _look(self, _now_ns: int) -> None:
+        if self._until(self) or time.monotonic() > self._end:
+            self.loop.stop()
 
     def last(self, name: str) -> CheckVerdict:
         """The last verdict told of a check."""

@@ -5,11 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from keepbus_checker.effects import AbortProbe, StartProbe
-from keepbus_checker.events import Outcome, ProbeEnded
+from keepbus_checker.effects import AbortProbe, EndScript, RunScript, StartProbe, WatchFile
+from keepbus_checker.events import FileRead, Outcome, ProbeEnded
 from keepbus_checker.machine import Machine
 
-from keepbus.config.model import Check, CheckerSection, CheckKind, StatusRange, Url
+from keepbus.config.model import (
+    Check,
+    CheckerSection,
+    CheckKind,
+    MiscCommand,
+    Script,
+    StatusRange,
+    TrackedFile,
+    Url,
+)
 from keepbus.contracts.checker import CheckVerdict, ProbeFailed
 from keepbus.contracts.message import Header, Message
 from keepbus.runtime.machine import BusMessage, Configured, Publish, Report, Withdraw
@@ -48,6 +57,24 @@ def http(*paths: str, name: str = "one", **settings: Any) -> Check:
     return _check(CheckKind.HTTP_GET, name, {"urls": urls, **settings})
 
 
+def smtp(name: str = "one", **settings: Any) -> Check:
+    """An SMTP_CHECK each 2 s without warm-up."""
+    return _check(CheckKind.SMTP_CHECK, name, settings)
+
+
+def misc(name: str = "one", *, timeout_us: int = 2 * US, dynamic: bool = False, **settings: Any) -> Check:
+    """A MISC_CHECK each 5 s without warm-up."""
+    command = MiscCommand(script=Script(argv=("/bin/check",)), timeout_us=timeout_us, dynamic=dynamic)
+    defaults = {"address": "", "port": 0, "misc": command, "retry": 0, "delay_loop_us": 5 * US}
+    return _check(CheckKind.MISC_CHECK, name, defaults | settings)
+
+
+def file(name: str = "one", **settings: Any) -> Check:
+    """A FILE_CHECK."""
+    tracked = TrackedFile(name="load", path="/run/load", **settings)
+    return _check(CheckKind.FILE_CHECK, name, {"address": "", "port": 0, "file": tracked, "retry": 0})
+
+
 def _check(kind: CheckKind, name: str, settings: dict[str, Any]) -> Check:
     defaults = {
         "id": name,
@@ -78,6 +105,11 @@ class Play:
         self.reports: list[Report] = []
         self.others: list[Any] = []
         self.open: dict[int, StartProbe] = {}
+        self.running: dict[int, RunScript] = {}
+        """Scripts that were started and have not ended."""
+        self.signalled: list[tuple[float, int, bool]] = []
+        """Moment, probe and force of each signal."""
+        self.watched: list[str] = []
         self._counts: dict[str, int] = {}
 
     @property
@@ -127,6 +159,21 @@ class Play:
         self.open.pop(probe)
         return self.feed(ProbeEnded(probe, outcome, received, 5, self.wall_ns))
 
+    def script_ends(self, status: Outcome, received: str = "", weight: int | None = None) -> Play:
+        """The script that runs ends now."""
+        ((probe, _),) = self.running.items()
+        del self.running[probe]
+        return self.feed(ProbeEnded(probe, status, received, 5, self.wall_ns, weight))
+
+    def reads(self, number: int | None, error: str = "", name: str = "one") -> Play:
+        """The file of a FILE_CHECK is read."""
+        return self.feed(FileRead(name, number, error, self.wall_ns))
+
+    def last(self, name: str = "one") -> CheckVerdict:
+        """The last verdict told."""
+        told: CheckVerdict = self.bodies(CheckVerdict, name)[-1]
+        return told
+
     def bodies(self, kind: type, name: str = "one") -> list[Any]:
         return [
             body
@@ -164,6 +211,13 @@ class Play:
                 self.open[effect.probe] = effect
             else:
                 answers.append(ProbeEnded(effect.probe, outcome, outcome.value, 5, self.wall_ns))
+        elif isinstance(effect, RunScript):
+            self.probes.append((self.seconds, "script", 0))
+            self.running[effect.probe] = effect
+        elif isinstance(effect, EndScript):
+            self.signalled.append((self.seconds, effect.probe, effect.forced))
+        elif isinstance(effect, WatchFile):
+            self.watched.append(effect.check.id)
         elif isinstance(effect, AbortProbe):
             self.aborted.append((self.seconds, effect.probe))
             del self.open[effect.probe]

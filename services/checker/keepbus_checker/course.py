@@ -1,14 +1,19 @@
 """The course of one check: verdict, retries, and which URL comes next.
 
-Law of this file: `settle` is the only writer of the verdict by measurement, `adopt` the only one by
-inheritance. The rules are keepalived's (reference: keepalived-features 13.1 and 13.3).
+Law of this file: `settle` and `settle_value` are the only writers of the verdict by measurement, `adopt` the
+only one by inheritance. The rules are keepalived's (reference: keepalived-features 13.1 and 13.3).
 """
 
 from __future__ import annotations
 
-from keepbus.config.model import Check, CheckKind
+from keepbus.config.model import Check, CheckKind, TrackedFile
 from keepbus.contracts.checker import CheckVerdict, Evidence, Verdict
+from keepbus_checker import wording
 from keepbus_checker.events import ProbeEnded
+
+_CONNECTS = (CheckKind.TCP_CHECK, CheckKind.HTTP_GET, CheckKind.SSL_GET, CheckKind.SMTP_CHECK)
+_LEAST_WEIGHT, _MOST_WEIGHT = -(1 << 31), (1 << 31) - 1
+"""The lower one is reserved: it stands for a server that is down."""
 
 
 class Course:
@@ -22,15 +27,18 @@ class Course:
         "due_at_ns",
         "failed_url",
         "failures",
+        "first_step",
         "gone",
         "guarded",
         "inherited_evidence",
         "last",
         "last_url",
+        "next_at_ns",
         "probe",
         "probes",
         "published_at_ns",
         "retries_used",
+        "silence_passes",
         "since_ns",
         "started_at_ns",
         "step",
@@ -39,18 +47,20 @@ class Course:
         "url",
         "verdict",
         "waits_for_telling",
+        "weight",
+        "weight_added",
     )
 
     def __init__(self, check: Check, *, first_start: bool, wall_ns: int) -> None:
         """first_start: the retries count as used up, so that the first failure is enough."""
         self.check = check
-        self.target = f"{bracketed(check.address)}:{check.port}"
+        self.target = wording.target(check)
         self.verdict = Verdict.UNKNOWN
         self.changes = 0
         self.since_ns = wall_ns
         self.probes = 0
         self.failures = 0
-        self.retries_used = check.retry if first_start else 0
+        self.retries_used = 0 if check.kind is CheckKind.SMTP_CHECK or not first_start else check.retry
         self.url = 0
         self.failed_url = False
         """True while the URL that took the target down is the only one tried."""
@@ -59,11 +69,20 @@ class Course:
         """The last result, kept as it came: most are never told to anybody."""
         self.last_url = 0
         self.inherited_evidence: Evidence | None = None
+        self.weight: int | None = None
+        """What the last script that passed asked for; None: the configured one."""
+        self.weight_added = 0
+        """What the file adds to it."""
         # The schedule's part.
         self.probe = 0
         """Number of the probe under way, 0 when there is none."""
         self.step = ""
-        self.timeout_ns = check.connect_timeout_us * 1000
+        self.first_step = "connect" if check.kind in _CONNECTS else "answer"
+        self.silence_passes = check.udp is not None and not check.udp.require_reply
+        """No error in time is as good as an answer."""
+        self.timeout_ns = (check.misc.timeout_us if check.misc else check.connect_timeout_us) * 1000
+        self.next_at_ns = 0
+        """When a script that had to be ended is due again."""
         self.due_at_ns = 0
         self.started_at_ns = 0
         self.deadline_at_ns = 0
@@ -83,6 +102,8 @@ class Course:
         check = self.check
         if check.urls:
             return self._settle_url(passed)
+        if check.kind is CheckKind.SMTP_CHECK:
+            return self._settle_cycle(passed)
         if passed:
             self.retries_used = 0
             self.verdict = Verdict.UP
@@ -92,6 +113,23 @@ class Course:
                 return check.delay_before_retry_us
             self.verdict = Verdict.DOWN
         return check.delay_loop_us
+
+    def _settle_cycle(self, passed: bool) -> int:
+        """Each cycle has all retries, also while the target is down."""
+        check = self.check
+        if not passed and self.retries_used < check.retry:
+            self.retries_used += 1
+            return check.delay_before_retry_us
+        self.retries_used = 0
+        self.verdict = Verdict.UP if passed else Verdict.DOWN
+        return check.delay_loop_us
+
+    def settle_value(self, added: int, passed: bool) -> bool:
+        """Take what the check's file comes to; whether what it adds to the weight changed."""
+        changed = added != self.weight_added
+        self.weight_added = added
+        self.verdict = Verdict.UP if passed else Verdict.DOWN
+        return changed
 
     def _settle_url(self, passed: bool) -> int:
         check = self.check
@@ -136,6 +174,8 @@ class Course:
         self.probes = told.probes
         self.failures = told.failures
         self.inherited_evidence = told.evidence
+        self.weight = told.weight
+        self.weight_added = told.weight_added
         self.adopted = True
         if told.verdict is not Verdict.UNKNOWN:
             self.retries_used = 0
@@ -147,7 +187,8 @@ class Course:
         last = self.last
         if last is None:
             return self.inherited_evidence
-        return Evidence(sent=self._sent(), received=last.received, took_us=last.took_us, at_ns=last.wall_ns)
+        sent = wording.sent(self.check, self.last_url)
+        return Evidence(sent=sent, received=last.received, took_us=last.took_us, at_ns=last.wall_ns)
 
     def told(self) -> CheckVerdict:
         """The state as it goes on the bus."""
@@ -161,16 +202,15 @@ class Course:
             probes=self.probes,
             failures=self.failures,
             evidence=self.evidence(),
+            weight=self.weight,
+            weight_added=self.weight_added,
         )
 
-    def _sent(self) -> str:
-        check = self.check
-        if check.kind is CheckKind.TCP_CHECK:
-            return "TCP connect"
-        version = "1.1" if check.http_protocol == "1.1" else "1.0"
-        return f"GET {check.urls[self.last_url].path} HTTP/{version}"
 
-
-def bracketed(address: str) -> str:
-    """An address as it stands before a port: IPv6 in brackets."""
-    return f"[{address}]" if ":" in address else address
+def effect_of(file: TrackedFile, value: int) -> tuple[int, bool]:
+    """What a file's value adds to a real server's weight, and whether it lets it be up."""
+    if not file.weight:
+        return 0, (value != 0) is file.reverse
+    added = value * (-file.weight if file.reverse else file.weight)
+    added = min(max(added, _LEAST_WEIGHT), _MOST_WEIGHT)
+    return added, added > _LEAST_WEIGHT

@@ -60,8 +60,8 @@ class DatagramProbe:
 def exchange(check: Check, octets: bytes, *, icmp: bool = False) -> Socket:
     """Send octets to the check's target from a connected socket.
 
-    Raises OSError for what the kernel says at once, and leaves nothing open then; a PermissionError for ICMP
-    says what forbids it and how to allow it.
+    Raises OSError for what the kernel says at once, and leaves nothing open then. A PermissionError says what
+    forbids it and how to allow it.
     """
     ipv6 = ":" in check.address
     family = socket.AF_INET6 if ipv6 else socket.AF_INET
@@ -69,7 +69,9 @@ def exchange(check: Check, octets: bytes, *, icmp: bool = False) -> Socket:
     try:
         sock = Socket(family, _FLAGS, protocol)
     except PermissionError as error:
-        raise PermissionError(error.errno, pings_forbidden()) from None
+        if icmp:
+            raise PermissionError(error.errno, pings_forbidden()) from None
+        raise
     try:
         if ipv6:
             sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_RECVERR, 1)

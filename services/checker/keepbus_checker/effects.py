@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from keepbus.config.model import Check
+from keepbus.config.model import Check, MiscCommand
 
 
 class StartProbe(NamedTuple):
@@ -21,6 +21,30 @@ class AbortProbe(NamedTuple):
     """Close the probe's descriptor; no event follows."""
 
     probe: int
+
+
+class RunScript(NamedTuple):
+    """Run the command of a MISC_CHECK once; ends with ProbeEnded, whatever EndScript comes before."""
+
+    probe: int
+    command: MiscCommand
+    default_user: str
+    """USER[:GROUP] when the command names none."""
+    secure: bool
+    """enable_script_security: refuse what others could change and root would run."""
+
+
+class EndScript(NamedTuple):
+    """Signal the process group of a running script: SIGTERM, or SIGKILL when `forced`."""
+
+    probe: int
+    forced: bool
+
+
+class WatchFile(NamedTuple):
+    """Read the file of this FILE_CHECK now and whenever it changes: FileRead, until ForgetCheck."""
+
+    check: Check
 
 
 class ForgetCheck(NamedTuple):

@@ -33,3 +33,16 @@ class ProbeEnded(NamedTuple):
     took_us: int
     wall_ns: int
     """Wall clock at the end, nanoseconds since the epoch."""
+    weight: int | None = None
+    """The weight that a script asks for; None: the configured one."""
+
+
+class FileRead(NamedTuple):
+    """The file of a FILE_CHECK was read, first or again."""
+
+    check: str
+    number: int | None
+    """Its value; None: the earlier one stays."""
+    error: str
+    """Why it could not be read; empty when it could."""
+    wall_ns: int

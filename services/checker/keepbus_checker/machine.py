@@ -24,15 +24,21 @@ from keepbus.runtime.machine import (
     StopRequested,
 )
 from keepbus_checker.announcer import Announcer
-from keepbus_checker.course import Course
-from keepbus_checker.effects import AbortProbe, ForgetCheck, StartProbe
-from keepbus_checker.events import Outcome, ProbeAdvanced, ProbeEnded
+from keepbus_checker.course import Course, effect_of
+from keepbus_checker.effects import AbortProbe, EndScript, ForgetCheck, RunScript, StartProbe, WatchFile
+from keepbus_checker.events import FileRead, Outcome, ProbeAdvanced, ProbeEnded
 from keepbus_checker.schedule import Schedule
+from keepbus_checker.spread import Spread
 
 FIRST_RUN_NS = 1_000_000_000
 """keepalived's pause before the first run of a check."""
 STEPS_TOTAL = 10
 """A probe has connect_timeout for each step, and this many of them for all steps together."""
+KILL_AFTER_NS = 2_000_000_000
+"""From SIGTERM to SIGKILL of a script over its time limit."""
+KILL_AGAIN_NS = 10_000_000_000
+_ENDING = "ending"
+"""The step of a script that was told to end."""
 _HOUSEKEEPING_NS = 500_000_000
 _STATISTICS_NS = 5_000_000_000
 _MOST_STARTS_PER_TURN = 64
@@ -50,7 +56,7 @@ class Machine:
 
     def __init__(self, *, seed: int, most_open: int) -> None:
         """seed spreads the starts; most_open bounds the probes under way."""
-        self._random_state = seed
+        self._spread = Spread(seed)
         self._most_open = most_open
         self._schedule = Schedule()
         self._courses: dict[str, Course] = {}
@@ -58,6 +64,7 @@ class Machine:
         self._last_probe = 0
         self._wall_offset_ns = 0
         self._configured = False
+        self._section = CheckerSection()
         self._stopping = False
         self._announcer = Announcer(0)
         self._verdicts: Counter[Verdict] = Counter()
@@ -88,6 +95,8 @@ class Machine:
                 self._probe_ended(event, now_ns, effects)
             elif kind is ProbeAdvanced:
                 self._probe_advanced(event, now_ns)
+            elif kind is FileRead:
+                self._file_read(event, now_ns, effects)
             elif kind is BusMessage:
                 self._bus_message(event, now_ns, effects)
             elif kind is Configured:
@@ -117,12 +126,16 @@ class Machine:
             number += 1
             course.probe = number
             course.started_at_ns = now_ns
-            course.step = "connect"
+            course.step = course.first_step
             probing[number] = course
             self._schedule.guard(course, now_ns + course.timeout_ns)
             if (now_ns - course.due_at_ns) * 10 > check.delay_loop_us * 1000:
                 self._late += 1
-            effects.append(StartProbe(number, check, course.url))
+            if check.misc is None:
+                effects.append(StartProbe(number, check, course.url))
+            else:
+                user, secure = self._section.script_user, self._section.enable_script_security
+                effects.append(RunScript(number, check.misc, user, secure))
         self._last_probe = number
 
     def _probe_advanced(self, event: ProbeAdvanced, now_ns: int) -> None:
@@ -137,27 +150,83 @@ class Machine:
         if course is None:
             return
         course.probe = 0
-        if event.outcome == Outcome.LOCAL:
-            self._local_error(course, event.received, now_ns, effects)
+        if course.step == _ENDING:
+            # Its failure was counted when its time was over.
+            self._schedule.start_after(course, now_ns, max(0, course.next_at_ns - now_ns))
+        elif event.outcome == Outcome.LOCAL:
+            self._local_error(course, event.received, effects)
+            self._schedule.start_after(course, now_ns, course.check.delay_loop_us * 1000)
         else:
             self._settle(course, event, now_ns, effects)
 
     def _overdue(self, course: Course, now_ns: int, effects: list[Effect]) -> None:
         """The probe under way has had its time: give it up."""
         number = course.probe
-        self._abort(course, effects)
-        if now_ns >= _limit_at_ns(course):
+        if course.check.misc is None:
+            self._abort(course, effects)
+        elif not self._end_script(course, now_ns, effects):
+            return
+        outcome = Outcome.FAILED
+        if course.silence_passes:
+            outcome, received = Outcome.PASSED, f"no error within {_seconds(course.timeout_ns)}"
+        elif course.step == _ENDING:
+            received = f"not ended within {_seconds(course.timeout_ns)}"
+        elif now_ns >= _limit_at_ns(course):
             received = f"answer not complete within {_seconds(STEPS_TOTAL * course.timeout_ns)}"
         else:
             received = f"{_WAITS_FOR[course.step]} within {_seconds(course.timeout_ns)}"
         took_us = (now_ns - course.started_at_ns) // 1000
-        event = ProbeEnded(number, Outcome.FAILED, received, took_us, now_ns + self._wall_offset_ns)
+        event = ProbeEnded(number, outcome, received, took_us, now_ns + self._wall_offset_ns)
         self._settle(course, event, now_ns, effects)
+
+    def _end_script(self, course: Course, now_ns: int, effects: list[Effect]) -> bool:
+        """SIGTERM, then SIGKILL until it ends; True the first time, when the failure is to be counted.
+
+        It counts at once: a script that nothing can end must not keep its server up.
+        """
+        first = course.step != _ENDING
+        course.step = _ENDING
+        effects.append(EndScript(course.probe, forced=not first))
+        self._schedule.guard(course, now_ns + (KILL_AFTER_NS if first else KILL_AGAIN_NS))
+        return first
 
     def _settle(self, course: Course, event: ProbeEnded, now_ns: int, effects: list[Effect]) -> None:
         """Count a result, plan the next probe, tell what is new."""
         before = course.verdict
         passed = event.outcome == Outcome.PASSED
+        self._count(course, event, passed, effects)
+        pause_ns = course.settle(passed) * 1000
+        reweighted = passed and event.weight != course.weight
+        if reweighted:
+            course.weight = event.weight
+        if course.check.misc is not None:
+            # From start to start.
+            course.next_at_ns = course.started_at_ns + pause_ns
+            pause_ns = max(0, course.next_at_ns - now_ns)
+        if not course.probe:
+            self._schedule.start_after(course, now_ns, pause_ns)
+        self._tell(course, before, event, reweighted, now_ns, effects)
+
+    def _file_read(self, event: FileRead, now_ns: int, effects: list[Effect]) -> None:
+        course = self._courses.get(event.check)
+        if course is None or course.check.file is None:
+            return
+        if event.error:
+            self._local_error(course, event.error, effects)
+        number = event.number
+        if number is None:
+            if event.error or course.probes:
+                return  # the earlier value stays
+            number = 0
+        before = course.verdict
+        added, passed = effect_of(course.check.file, number)
+        outcome = Outcome.PASSED if passed else Outcome.FAILED
+        ended = ProbeEnded(0, outcome, f"value {number}", 0, event.wall_ns)
+        self._count(course, ended, passed, effects)
+        reweighted = course.settle_value(added, passed)
+        self._tell(course, before, ended, reweighted, now_ns, effects)
+
+    def _count(self, course: Course, event: ProbeEnded, passed: bool, effects: list[Effect]) -> None:
         self._probes += 1
         course.probes += 1
         course.last = event
@@ -165,11 +234,22 @@ class Machine:
         if not passed:
             self._failures += 1
             course.failures += 1
-            if before is not Verdict.DOWN:
+            if course.verdict is not Verdict.DOWN:
                 effects.append(Publish(_failed(course)))
-        self._schedule.start_after(course, now_ns, course.settle(passed) * 1000)
+
+    def _tell(
+        self,
+        course: Course,
+        before: Verdict,
+        event: ProbeEnded,
+        reweighted: bool,
+        now_ns: int,
+        effects: list[Effect],
+    ) -> None:
         if course.verdict is not before:
             self._changed(course, before, event, now_ns, effects)
+        elif reweighted:
+            effects.append(self._announcer.tell(course, now_ns))
         elif not course.waits_for_telling:
             self._announcer.note(course)
 
@@ -184,17 +264,17 @@ class Machine:
         sentence = f"{course.check.kind.value} of {course.target} is {course.verdict.value}"
         effects.append(Log("info", sentence, {"was": before.value, "received": event.received}))
 
-    def _local_error(self, course: Course, error: str, now_ns: int, effects: list[Effect]) -> None:
-        """A failure of this host's own making counts for nothing; the check waits for its next turn."""
+    def _local_error(self, course: Course, error: str, effects: list[Effect]) -> None:
+        """A failure of this host's own making counts for nothing."""
         if not self._local_errors[error]:
             effects.append(Log("error", f"cannot probe {course.target}: {error}"))
         self._local_errors[error] += 1
-        self._schedule.start_after(course, now_ns, course.check.delay_loop_us * 1000)
 
     # Configuration, predecessor, end
 
     def _configure(self, event: Configured, now_ns: int, effects: list[Effect]) -> None:
         section: CheckerSection = event.section
+        self._section = section
         self._wall_offset_ns = event.wall_ns - now_ns
         first_start = not self._configured
         if first_start:
@@ -208,16 +288,19 @@ class Machine:
             self._remove(course, wanted, effects)
         for check in wanted.values():
             if check.id not in self._courses:
-                self._add(check, first_start, now_ns, event.wall_ns)
+                self._add(check, first_start, now_ns, event.wall_ns, effects)
         self._housekeeping_at_ns = now_ns + _HOUSEKEEPING_NS if self._courses else None
         effects.append(self._report())
 
-    def _add(self, check: Check, first_start: bool, now_ns: int, wall_ns: int) -> None:
+    def _add(self, check: Check, first_start: bool, now_ns: int, wall_ns: int, effects: list[Effect]) -> None:
         course = Course(check, first_start=first_start, wall_ns=wall_ns)
         self._courses[check.id] = course
         self._verdicts[course.verdict] += 1
+        if check.file is not None:
+            effects.append(WatchFile(check))
+            return
         warmup_ns = check.warmup_us * 1000
-        self._schedule.start_after(course, now_ns, FIRST_RUN_NS + self._random_below(warmup_ns + 1))
+        self._schedule.start_after(course, now_ns, FIRST_RUN_NS + self._spread.below(warmup_ns + 1))
         self._announcer.note(course)
 
     def _remove(self, course: Course, wanted: dict[str, Check], effects: list[Effect]) -> None:
@@ -232,7 +315,10 @@ class Machine:
     def _abort(self, course: Course, effects: list[Effect]) -> None:
         if course.probe:
             del self._probing[course.probe]
-            effects.append(AbortProbe(course.probe))
+            if course.check.misc is None:
+                effects.append(AbortProbe(course.probe))
+            else:
+                effects.append(EndScript(course.probe, forced=True))
             course.probe = 0
 
     def _bus_message(self, event: BusMessage, now_ns: int, effects: list[Effect]) -> None:
@@ -282,14 +368,6 @@ class Machine:
         return Report(
             Status.READY, f"{_counted(len(self._courses), 'check')} of {_counted(targets, 'target')}: {told}"
         )
-
-    def _random_below(self, bound: int) -> int:
-        """The next number of the sequence that the seed began (splitmix64), less than bound."""
-        self._random_state = (self._random_state + 0x9E3779B97F4A7C15) & 0xFFFFFFFFFFFFFFFF
-        mixed = self._random_state
-        mixed = ((mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9) & 0xFFFFFFFFFFFFFFFF
-        mixed = ((mixed ^ (mixed >> 27)) * 0x94D049BB133111EB) & 0xFFFFFFFFFFFFFFFF
-        return (mixed ^ (mixed >> 31)) % bound
 
 
 def _failed(course: Course) -> ProbeFailed:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import random
 import resource
 import time
 from collections.abc import Callable, Iterable
@@ -11,17 +12,24 @@ from typing import Any
 from keepbus.config.model import Check, CheckKind
 from keepbus.runtime.loop import WRITABLE, Loop
 from keepbus.runtime.machine import Event
+from keepbus_checker import dns, echo, udp
 from keepbus_checker.answer import Answer, request
-from keepbus_checker.course import bracketed
-from keepbus_checker.effects import AbortProbe, ForgetCheck, StartProbe
+from keepbus_checker.datagram import DatagramProbe, Judge, exchange
+from keepbus_checker.effects import AbortProbe, EndScript, ForgetCheck, RunScript, StartProbe, WatchFile
 from keepbus_checker.events import Outcome, ProbeEnded
+from keepbus_checker.files import Files
 from keepbus_checker.http import READ_OCTETS, HttpProbe
+from keepbus_checker.scripts import MOST_AT_ONCE, Scripts
+from keepbus_checker.smtp_probe import SmtpProbe
 from keepbus_checker.tcp import Route, TcpProbes, outcome_of, words_of
 from keepbus_checker.tls import TlsProbe
+from keepbus_checker.wording import bracketed
 
-_RESERVED_DESCRIPTORS = 128
-"""For the bus, the log and the loop: ZeroMQ must never find none left."""
+_RESERVED_DESCRIPTORS = 128 + MOST_AT_ONCE
+"""For the bus, the log and the loop: ZeroMQ must never find none left. And each script has two."""
 _MOST_OPEN = 8192
+_DATAGRAMS = (CheckKind.UDP_CHECK, CheckKind.DNS_CHECK, CheckKind.PING_CHECK)
+_RANDOM = random.SystemRandom()
 
 
 class Shell:
@@ -33,14 +41,19 @@ class Shell:
         *,
         clock_ns: Callable[[], int] = time.monotonic_ns,
         wall_ns: Callable[[], int] = time.time_ns,
+        number16: Callable[[], int] = lambda: _RANDOM.getrandbits(16),
     ) -> None:
+        """number16 draws the ids of DNS queries and the sequence numbers of echo requests."""
         self._loop = loop
         self._clock_ns = clock_ns
         self._wall_ns = wall_ns
         self._targets: dict[str, _Target] = {}
         self._connections = TcpProbes(loop, clock_ns, wall_ns)
-        self._gets: dict[int, tuple[HttpProbe, int]] = {}
-        """HTTP_GETs and SSL_GETs under way, and the moments of their starts."""
+        self._exchanges: dict[int, tuple[HttpProbe | SmtpProbe | DatagramProbe, int]] = {}
+        """Those under way that send something, and the moments of their starts."""
+        self._number16 = number16
+        self._scripts = Scripts(loop, wall_ns)
+        self._files = Files(loop, wall_ns)
         self._buffer = memoryview(bytearray(READ_OCTETS))
 
     def perform(self, effect: Any, _now_ns: int) -> Iterable[Event] | None:
@@ -50,10 +63,19 @@ class Shell:
             return self._start(effect.probe, effect.check, effect.url)
         if kind is AbortProbe:
             # When it is neither, its end is already on its way to the machine.
-            if not self._connections.abort(effect.probe) and effect.probe in self._gets:
+            if not self._connections.abort(effect.probe) and effect.probe in self._exchanges:
                 self._close(effect.probe)
+        elif kind is RunScript:
+            return self._scripts.start(
+                effect.probe, effect.command, effect.default_user, secure=effect.secure
+            )
+        elif kind is EndScript:
+            self._scripts.signal(effect.probe, forced=effect.forced)
+        elif kind is WatchFile:
+            return self._files.watch(effect.check)
         elif kind is ForgetCheck:
             self._targets.pop(effect.check, None)
+            self._files.forget(effect.check)
         return None
 
     def _start(self, number: int, check: Check, url: int) -> Iterable[Event] | None:
@@ -61,6 +83,8 @@ class Shell:
         if target is None:
             target = self._targets[check.id] = _Target(check)
         started_ns = self._clock_ns()
+        if check.kind in _DATAGRAMS:
+            return self._send(number, check, target, started_ns)
         try:
             sock, error = target.route.connect()
         except OSError as failure:
@@ -70,6 +94,12 @@ class Shell:
             return self._not_started(number, error)
         if check.kind is CheckKind.TCP_CHECK:
             self._connections.add(number, sock, started_ns)
+            return None
+        if check.kind is CheckKind.SMTP_CHECK:
+            smtp = SmtpProbe(
+                number, sock, self._loop, self._end, helo_name=check.helo_name, buffer=self._buffer
+            )
+            self._exchanges[number] = smtp, started_ns
             return None
         kind = TlsProbe if check.kind is CheckKind.SSL_GET else HttpProbe
         probe = kind(
@@ -82,21 +112,34 @@ class Shell:
             buffer=self._buffer,
             server_name=check.sni_name,
         )
-        self._gets[number] = (probe, started_ns)
+        self._exchanges[number] = probe, started_ns
         self._loop.watch(sock.fileno(), probe.ready, WRITABLE)
+        return None
+
+    def _send(self, number: int, check: Check, target: _Target, started_ns: int) -> Iterable[Event] | None:
+        octets, judge = _question(check, target.reply, self._number16())
+        try:
+            sock = exchange(check, octets, icmp=check.kind is CheckKind.PING_CHECK)
+        except PermissionError as failure:
+            return (ProbeEnded(number, Outcome.LOCAL, str(failure.strerror), 0, self._wall_ns()),)
+        except OSError as failure:
+            return self._not_started(number, failure.errno or 0)
+        probe = DatagramProbe(number, sock, self._end, judge=judge, buffer=self._buffer)
+        self._exchanges[number] = probe, started_ns
+        self._loop.watch(sock.fileno(), probe.ready)
         return None
 
     def _not_started(self, number: int, error: int) -> Iterable[Event]:
         return (ProbeEnded(number, outcome_of(error), words_of(error), 0, self._wall_ns()),)
 
     def _end(self, number: int, outcome: Outcome, received: str) -> Iterable[Event]:
-        """Close a GET and make its event."""
+        """Close an exchange and make its event."""
         started_ns = self._close(number)
         took_us = (self._clock_ns() - started_ns) // 1000
         return (ProbeEnded(number, outcome, received, took_us, self._wall_ns()),)
 
     def _close(self, number: int) -> int:
-        probe, started_ns = self._gets.pop(number)
+        probe, started_ns = self._exchanges.pop(number)
         sock = probe.sock
         self._loop.forget(sock.fileno())
         sock.close()
@@ -106,15 +149,32 @@ class Shell:
 class _Target:
     """What is worked out once per check."""
 
-    __slots__ = ("requests", "route")
+    __slots__ = ("reply", "requests", "route")
 
     def __init__(self, check: Check) -> None:
         self.route = Route(check)
+        self.reply = udp.Reply(check.udp) if check.udp is not None else None
         here = f"{bracketed(check.address)}:{check.port}"
         self.requests = tuple(
             request(url.path, url.virtualhost or check.virtualhost or here, check.http_protocol)
             for url in check.urls
         )
+
+
+def _question(check: Check, reply: udp.Reply | None, number16: int) -> tuple[bytes, Judge]:
+    """What a datagram probe sends, and what judges what comes back."""
+    if check.dns is not None:
+        octets = dns.query(check.dns.name, check.dns.type, number16)
+        return octets, lambda got, length: dns.judge(bytes(got), length, number16)
+    if reply is not None:
+        assert check.udp is not None
+        return udp.payload(check.udp), reply.judge
+    ipv6 = ":" in check.address
+
+    def is_echo(got: memoryview, length: int) -> tuple[bool, str] | None:
+        return (True, f"echo reply, {length} octets") if echo.is_reply(got, number16, ipv6=ipv6) else None
+
+    return echo.request(number16, ipv6=ipv6), is_echo
 
 
 def most_open() -> int:

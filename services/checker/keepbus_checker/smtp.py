@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 LONGEST_REPLY = 512
 """RFC 5321 section 4.5.3.1.5, the line's end included."""
+DEFAULT_HELO_NAME = "smtpchecker.keepalived.org"
+"""keepalived's."""
 _SHOWN = 80
 _CODE_OCTETS = 3
 
@@ -32,6 +34,8 @@ class Dialogue:
     __slots__ = ("_line", "_steps")
 
     def __init__(self, helo_name: str) -> None:
+        """helo_name may be empty: DEFAULT_HELO_NAME."""
+        helo_name = helo_name or DEFAULT_HELO_NAME
         self._line = bytearray()
         # What is wanted next (0: any reply), what it is called, and what to say then.
         helo = b"HELO " + helo_name.encode("utf-8", "replace") + b"\r\n"

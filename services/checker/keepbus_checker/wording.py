@@ -32,12 +32,12 @@ def sent(check: Check, url: int) -> str:
         return (
             f"UDP datagram of {len(check.udp.payload) // 2} octets" if check.udp.payload else "UDP datagram"
         )
-    return _SENT[check.kind].format(helo_name=check.helo_name)
+    return _SENT[check.kind]
 
 
 _SENT = {
     CheckKind.TCP_CHECK: "TCP connect",
-    CheckKind.SMTP_CHECK: "SMTP HELO {helo_name}",
+    CheckKind.SMTP_CHECK: "SMTP HELO, QUIT",
     CheckKind.PING_CHECK: "ICMP echo request",
     CheckKind.MISC_CHECK: "script run",
     CheckKind.FILE_CHECK: "file read",
