@@ -14,7 +14,7 @@ from vrrp_router import LOCAL, VIP, Router, advert, config, on_wire, priorities
 
 from keepbus.config.model import VirtualAddress
 from keepbus.contracts.vrrp import Resumed, VrrpState
-from keepbus.runtime.machine import Publish
+from keepbus.runtime.machine import Publish, Withdraw
 from keepbus.testing.playbook import ns
 
 MASTER, BACKUP = VrrpState.MASTER, VrrpState.BACKUP
@@ -250,6 +250,23 @@ def test_an_unchanged_instance_sees_nothing_of_a_reload() -> None:
     due_at_ns = router.instance.timer.due_at_ns
     assert on_wire(router.reload(start + 0.5, config())) == []
     assert router.instance.timer.due_at_ns == due_at_ns
+
+
+def test_an_instance_that_is_renamed_goes_on_under_its_new_name() -> None:
+    router = Router()
+    start = router.become_master()
+    scene = router.reload(start + 0.5, config(name="VI_new"))
+    withdrawn = [effect.topic for effect in scene if isinstance(effect, Withdraw)]
+    assert withdrawn == ["state/vrrp/instance/VI_1", "state/vrrp/statistics/VI_1"]
+    assert router.state is MASTER
+    assert router.instance.transitions == 2
+
+
+def test_a_backup_after_a_step_down_knows_no_master() -> None:
+    router = Router()
+    start = router.become_master()
+    router.play.at(start + 20)
+    assert router.instance.master_source == b""
 
 
 def test_a_removed_instance_releases() -> None:

@@ -185,6 +185,8 @@ class Instance:
         self._transition(VrrpState.BACKUP, cause, inputs)
         self.state = VrrpState.BACKUP
         self.preempt_at_ns = 0
+        if self.master_source == self.source:
+            self.take_master(b"", 0)
         self.wait(wait_us, self.turn.now_ns, wait_cause)
         self._tell()
 
@@ -294,15 +296,11 @@ class Instance:
         """The addresses with the interfaces of now; those whose interface is missing are left out."""
         return self.turn.links.resolve(addresses)
 
-    # Backup
-
     def wait(self, wait_us: int, from_ns: int, cause: str = "") -> None:
         """Take over if nothing comes for wait_us after from_ns."""
         self.wait_us = wait_us
         self.wait_cause = cause
         self.turn.timers.arm(self.timer, from_ns + wait_us * NS_PER_US)
-
-    # The rest
 
     def count_drop(self, reason: str) -> None:
         """A packet for this instance was refused."""

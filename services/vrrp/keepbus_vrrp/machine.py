@@ -230,6 +230,10 @@ class Machine:
     def _apply(self, section: VrrpSection) -> None:
         """Make the instances be those of the section."""
         wanted = {key_of(config): config for config in section.instances}
+        names = {config.name for config in section.instances}
+        for key, running in self.instances.items():
+            if key in wanted and running.config.name not in names:
+                self._withdraw(running.config.name)
         for key in [key for key in self.instances if key not in wanted]:
             self._drop(self.instances.pop(key))
         fresh = []
@@ -247,10 +251,10 @@ class Machine:
             reload.change(instance, config, lease=section.address_lease)
         self._placement.arrange(self.instances.values())
         for instance in self.instances.values():
-            if instance not in fresh:
-                self._look_at(instance)
-            else:
+            if instance.state is VrrpState.INIT:
                 instance.faults = self._placement.faults(instance)
+            else:
+                self._look_at(instance)
         start.begin(fresh, self._memories, self._turn)
         self._memories = ()
         self._least_slack_ns = min((each.terms.slack_ns for each in self.instances.values()), default=NEVER)
