@@ -9,6 +9,7 @@ import socket
 import sys
 from pathlib import Path
 
+from keepbus.cli import preflight
 from keepbus.cli.compiling import compile_and_tell
 from keepbus.cli.foreground import Foreground
 from keepbus.cli.rundir import add_run_dir
@@ -65,6 +66,8 @@ def run(options: argparse.Namespace) -> int:
     beyond = _beyond_driver(options.ipvs_driver, configuration)
     if beyond and not options.permissive:
         return refuse(f"{beyond}, or run the rest of the file with --permissive")
+    for sentence in preflight.absent(configuration, preflight.interfaces()):
+        print(f"keepbus: {sentence}", file=sys.stderr)
     try:
         lock = rundir.make(run_dir)
         (run_dir / "node").write_text(f"{options.node}\n", encoding="utf-8")
