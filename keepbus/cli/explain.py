@@ -109,7 +109,7 @@ def as_text(
     for chapter in story.chapters:
         yield ""
         if chapter.life != life:
-            yield paint("(a new vrrp process begins)", "dim")
+            yield paint("(a new series of transitions begins)", "dim")
             life = chapter.life
         yield from _chapter(chapter, now_ns, paint, width)
     if findings.lost:

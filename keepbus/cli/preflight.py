@@ -1,4 +1,4 @@
-"""What the file expects of this host and the host has not: told before the node starts, never a reason not to.
+"""What the file expects of this host and the host has not: told before the node starts, never refused.
 
 A missing interface may still come; its instances wait in FAULT until then. A mistyped one never comes.
 """

@@ -98,7 +98,7 @@ def test_lives_are_told_in_the_order_of_time() -> None:
     story = tell("VI_1", [entry(instance(later, life="a")), entry(instance(STEPS[0], life="z"))], None)
     assert numbers(story) == [("z", 1), ("a", 1)]
     lines = list(as_text(story, Findings(), T_NS, Paint(False), None))
-    assert lines.count("(a new vrrp process begins)") == 1
+    assert lines.count("(a new series of transitions begins)") == 1
 
 
 def test_what_followed_stands_under_its_transition() -> None:
