@@ -8,10 +8,11 @@ from collections.abc import Iterable
 from typing import Any
 
 from keepbus.config.keywords import Row, grammar
+from keepbus.config.kinds import KINDS
 from keepbus.config.model import VirtualAddress
 from keepbus.config.reader import TableReader
 from keepbus.config.syntax import Statement
-from keepbus.config.values import KINDS, Invalid, ipv4
+from keepbus.config.values import Invalid, ipv4
 
 
 def read_addresses(

@@ -7,23 +7,42 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from keepbus.config.model import Check, CheckKind, CheckUse, StatusRange, Url
+from keepbus.config.check_values import FileWeight
+from keepbus.config.model import (
+    Check,
+    CheckKind,
+    CheckUse,
+    DnsQuestion,
+    MiscCommand,
+    Script,
+    StatusRange,
+    TrackedFile,
+    UdpExchange,
+    Url,
+)
 from keepbus.config.reader import Fields, TableReader
 from keepbus.config.syntax import Statement
 
 _PATH = ("virtual_server", "real_server")
-_INHERITED = ("retry", "delay_before_retry_us", "connect_timeout_us", "delay_loop_us", "warmup_us")
-_OWN = ("bind_address", "bind_port", "fast_recovery")
-_HTTP_DELAY_BEFORE_RETRY_US = 3_000_000
+_SCHEDULE = ("retry", "delay_before_retry_us", "connect_timeout_us", "delay_loop_us", "warmup_us")
+_CONNECTION = ("address", "port", "bind_address", "bind_port", "connect_timeout_us")
+_BIND = ("bind_address", "bind_port")
+_DEFAULT_DELAY_LOOP_US = 60_000_000
 _SUCCESS = (StatusRange(low=200, high=299),)
 _SHORTEST_HASH = 8
+_WITH_URLS = (CheckKind.HTTP_GET, CheckKind.SSL_GET)
+
+Values = Mapping[str, Any]
+"""Values by field."""
 
 
 class Checks:
     """All distinct checks of a configuration."""
 
-    def __init__(self, tables: TableReader) -> None:
+    def __init__(self, tables: TableReader, track_files: Mapping[str, TrackedFile] | None = None) -> None:
+        """track_files: those that FILE_CHECK may name."""
         self._tables = tables
+        self._track_files = track_files or {}
         self._by_content: dict[Check, Check] = {}
         self._ids: set[str] = set()
 
@@ -32,58 +51,139 @@ class Checks:
         return tuple(self._by_content.values())
 
     def build(
-        self, keyword: str, block: Statement, address: str, port: int, inherited: Mapping[str, Any]
-    ) -> CheckUse | None:
-        """A real server's use of what one checker block asks for; None when it can't be used.
+        self, keyword: str, block: Statement, address: str, port: int, inherited: Values
+    ) -> list[CheckUse]:
+        """A real server's uses of what one checker block asks for; none when it can't be used.
 
-        inherited: what the real server and its virtual server say, by field.
+        inherited: what the real server and its virtual server say, by field; `script_timeout_us` is how long
+        a command may take that has no limit of its own.
         """
-        urls: list[Fields] = []
+        inner: list[Fields] = []
 
-        def on_url(_keyword: str, statement: Statement, _fields: Fields) -> None:
+        def on_block(name: str, statement: Statement, _fields: Fields) -> None:
             if len(statement.words) > 1:
                 self._tables.surplus(statement, statement.words, 1)
-            urls.append(self._tables.read(statement, (*_PATH, keyword, "url")))
+            inner.append(self._tables.read(statement, (*_PATH, keyword, name)))
 
         if len(block.words) > 1:
             self._tables.surplus(block, block.words, 1)
-        fields = self._tables.read(block, (*_PATH, keyword), on_url)
-        port = fields.get("port", port)
+        fields = self._tables.read(block, (*_PATH, keyword), on_block)
+        kind = CheckKind(keyword)
+        if kind is CheckKind.FILE_CHECK:
+            return self._file(fields)
+        own = self._own(kind, fields, inner, inherited)
+        if own is None:
+            return []
+        uses = []
+        for values in _places(kind, fields, inner, inherited):
+            place = self._place(kind, values, block, address, port)
+            if place is not None:
+                check = self._intern(Check(id="", kind=kind, **own, **place, **_schedule(kind, values)))
+                uses.append(CheckUse(check=check.id, alpha=values.get("alpha", False)))
+        return uses
+
+    def _place(
+        self, kind: CheckKind, values: Values, block: Statement, address: str, port: int
+    ) -> dict[str, Any] | None:
+        """What is connected to, and from where."""
+        if kind is CheckKind.MISC_CHECK:
+            return {"address": "", "port": 0}
+        address, port = values.get("address", address), values.get("port", port)
+        given = {field: values[field] for field in _BIND if field in values}
+        if kind is CheckKind.PING_CHECK:
+            given.pop("bind_port", None)
+            return {"address": address, "port": 0, **given}
         if not port:
             self._tables.findings.error(
                 "missing-port",
-                f"`{keyword}` has no port to connect to",
+                f"`{kind}` has no port to connect to",
                 block.at(),
                 advice="add `connect_port`",
             )
             return None
-        given: dict[str, Any] = fields.given(_OWN)
-        if keyword != CheckKind.TCP_CHECK:
-            if not urls:
-                self._tables.findings.error(
-                    "missing-url",
-                    f"`{keyword}` has no `url`; the check is not used",
-                    block.at(),
-                    lenient=True,
-                )
+        return {"address": address, "port": port, **given}
+
+    def _own(
+        self, kind: CheckKind, fields: Fields, inner: list[Fields], inherited: Values
+    ) -> dict[str, Any] | None:
+        """What only a check of this kind has; None when it can't be used without what is missing."""
+        if kind in _WITH_URLS:
+            if not inner:
+                self._unusable("missing-url", kind, "url", fields)
                 return None
-            given["delay_before_retry_us"] = _HTTP_DELAY_BEFORE_RETRY_US
-            given.update(self._http(fields, urls, inherited.get("virtualhost", "")))
-        for field in _INHERITED:
-            value = fields.get(field, inherited.get(field))
-            if value is not None:
-                given[field] = value
-        if "warmup_us" not in given and "delay_loop_us" in given:
-            given["warmup_us"] = given["delay_loop_us"]
-        check = self._intern(
-            Check(id="", kind=CheckKind(keyword), address=fields.get("address", address), port=port, **given)
-        )
-        return CheckUse(check=check.id, alpha=fields.get("alpha", inherited.get("alpha", False)))
+            return self._http(fields, inner, inherited.get("virtualhost", ""))
+        if kind is CheckKind.SMTP_CHECK:
+            return fields.given(("helo_name",))
+        if kind is CheckKind.DNS_CHECK:
+            return {"dns": DnsQuestion(**fields.given(("type", "name")))}
+        if kind is CheckKind.UDP_CHECK:
+            return {"udp": self._udp(fields)}
+        if kind is CheckKind.MISC_CHECK:
+            if "argv" not in fields.values:
+                self._unusable("missing-script", kind, "misc_path", fields, "argv")
+                return None
+            user, _, group = fields.get("user", "").partition(":")
+            timeout_us = fields.get("timeout_us") or inherited.get("script_timeout_us")
+            command = MiscCommand(
+                script=Script(argv=fields.values["argv"], user=user, group=group),
+                timeout_us=timeout_us or _DEFAULT_DELAY_LOOP_US,
+                dynamic=fields.get("dynamic", False),
+            )
+            return {"misc": command}
+        return {}
+
+    def _unusable(self, code: str, kind: CheckKind, keyword: str, fields: Fields, field: str = "") -> None:
+        """Say that a check lacks what it can't be without, unless a finding says already why."""
+        if field not in fields.refused:
+            self._tables.findings.error(
+                code,
+                f"`{kind}` has no `{keyword}`; the check is not used",
+                fields.statement.at(),
+                lenient=True,
+            )
+
+    def _udp(self, fields: Fields) -> UdpExchange:
+        given = fields.given(("payload", "reply_pattern", "min_reply_length", "max_reply_length"))
+        udp = UdpExchange(require_reply="reply_pattern" in given, **given)
+        if udp.min_reply_length > udp.max_reply_length:
+            self._tables.findings.error(
+                "reply-length",
+                f"no reply can have from {udp.min_reply_length} to {udp.max_reply_length} octets",
+                fields.where("min_reply_length"),
+                advice="raise `max_reply_length`, which is 255 by default",
+                lenient=True,
+            )
+        return udp
+
+    def _file(self, fields: Fields) -> list[CheckUse]:
+        name = fields.get("name")
+        if name is None:
+            self._unusable("missing-track-file", CheckKind.FILE_CHECK, "track_file", fields, "name")
+            return []
+        file = self._track_files.get(name)
+        if file is None:
+            self._tables.findings.error(
+                "unknown-track-file",
+                f"there is no track_file {name}; the check is not used",
+                fields.where("name"),
+                lenient=True,
+            )
+            return []
+        given: FileWeight | None = fields.get("file_weight")
+        if given is not None:
+            reverse = file.reverse if given.reverse is None else given.reverse
+            file = replace(file, weight=given.weight, reverse=reverse)
+        check = self._intern(Check(id="", kind=CheckKind.FILE_CHECK, address="", port=0, retry=0, file=file))
+        return [CheckUse(check=check.id)]
 
     def _http(self, fields: Fields, urls: list[Fields], virtualhost: str) -> dict[str, Any]:
         virtualhost = fields.get("virtualhost", virtualhost)
         built = tuple(self._url(url, virtualhost) for url in urls)
-        given: dict[str, Any] = {"urls": built, "virtualhost": virtualhost}
+        given: dict[str, Any] = {
+            "urls": built,
+            "virtualhost": virtualhost,
+            **fields.given(("fast_recovery",)),
+        }
         if "http_protocol" in fields.values:
             given["http_protocol"] = fields.values["http_protocol"].upper()
         if fields.get("enable_sni") or "sni_name" in fields.values:
@@ -110,7 +210,7 @@ class Checks:
         return known
 
     def _new_id(self, check: Check) -> str:
-        name = f"{check.kind}:{check.address}:{check.port}"
+        name = f"{check.kind}:{_subject(check)}"
         if check == Check(id="", kind=check.kind, address=check.address, port=check.port):
             return name
         digest = hashlib.sha256(repr(check).encode()).hexdigest()
@@ -118,3 +218,43 @@ class Checks:
         while f"{name}#{digest[:length]}" in self._ids:
             length += 1
         return f"{name}#{digest[:length]}"
+
+
+def _places(kind: CheckKind, fields: Fields, inner: list[Fields], inherited: Values) -> list[Values]:
+    """The values of each check that a block makes: one, but for SMTP_CHECK one for each `host`, too."""
+    outer = {**inherited, **fields.values}
+    if kind is not CheckKind.SMTP_CHECK or not inner:
+        return [outer]
+    common = {field: value for field, value in outer.items() if field not in _CONNECTION}
+    if "connect_timeout_us" in inherited:
+        common["connect_timeout_us"] = inherited["connect_timeout_us"]
+    hosts: list[Values] = [{**common, **host.values} for host in inner]
+    # As in keepalived what stands beside the hosts is one more, where it says anything of a connection.
+    return [*hosts, outer] if any(field in fields.values for field in _CONNECTION) else hosts
+
+
+def _schedule(kind: CheckKind, values: Values) -> dict[str, Any]:
+    """When a check runs, with the defaults of its kind (features 12.1)."""
+    given: dict[str, Any] = {}
+    if kind in _WITH_URLS:
+        given["delay_before_retry_us"] = 3_000_000
+    elif kind is CheckKind.DNS_CHECK:
+        given["retry"] = 3
+        given["delay_before_retry_us"] = values.get("delay_loop_us", _DEFAULT_DELAY_LOOP_US)
+    elif kind is CheckKind.MISC_CHECK:
+        given["retry"] = 0
+    given.update({field: values[field] for field in _SCHEDULE if field in values})
+    if kind is CheckKind.MISC_CHECK:
+        given.pop("connect_timeout_us", None)
+    if "warmup_us" not in given and "delay_loop_us" in given:
+        given["warmup_us"] = given["delay_loop_us"]
+    return given
+
+
+def _subject(check: Check) -> str:
+    """What a check is of, as its id says it."""
+    if check.misc is not None:
+        return check.misc.script.argv[0]
+    if check.file is not None:
+        return check.file.name
+    return f"{check.address}:{check.port}" if check.port else check.address

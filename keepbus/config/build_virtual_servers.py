@@ -7,7 +7,7 @@ from typing import Any
 
 from keepbus.config.build_checks import Checks
 from keepbus.config.diagnostics import Note
-from keepbus.config.model import CheckKind, Forwarding, Protocol, RealServer, SorryServer, VirtualServer
+from keepbus.config.model import Forwarding, Protocol, RealServer, SorryServer, VirtualServer
 from keepbus.config.reader import Fields, TableReader
 from keepbus.config.syntax import Statement
 from keepbus.config.values import Invalid, address4_port
@@ -241,10 +241,12 @@ class _VirtualServer:
                 "lthreshold", "`lthreshold` must not be above `uthreshold`", fields.where("lthreshold")
             )
         below = {**inherited, **fields.given(_INHERITED)}
+        # Unlike everything else, how long a script may take is not the real server's to say.
+        below["script_timeout_us"] = inherited.get("delay_loop_us")
         uses = [
             use
             for keyword, statement in checkers
-            if (use := self._checks.build(CheckKind(keyword), statement, address, real_port, below))
+            for use in self._checks.build(keyword, statement, address, real_port, below)
         ]
         return RealServer(
             address=address,

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from keepbus.config.build_checks import Checks
+from keepbus.config.build_track_files import build_track_files
 from keepbus.config.build_virtual_servers import build_virtual_servers
 from keepbus.config.build_vrrp import build_instances
 from keepbus.config.diagnostics import Diagnostic, Findings, Severity
@@ -99,16 +100,26 @@ def _compile(source: Source, path: Path, reader: Reader, findings: Findings, con
     root = Statement([""], source, 1, 0)
     root.children = parse(source, path.resolve(), reader, findings, config_id, knows)
     tables = TableReader(findings)
-    blocks: dict[str, list[Statement]] = {"global_defs": [], "vrrp_instance": [], "virtual_server": []}
+    blocks: dict[str, list[Statement]] = {
+        "global_defs": [],
+        "vrrp_instance": [],
+        "virtual_server": [],
+        "track_file": [],
+    }
+    blocks["vrrp_track_file"] = blocks["track_file"]
     tables.read(root, (), lambda keyword, block, _: blocks[keyword].append(block))
     defaults, global_defs = _global_defs(tables, blocks["global_defs"])
     instances, targets = build_instances(tables, blocks["vrrp_instance"], defaults)
-    checks = Checks(tables)
+    checks = Checks(tables, build_track_files(tables, blocks["track_file"]))
     virtual_servers = build_virtual_servers(tables, blocks["virtual_server"], checks)
     return Configuration(
         global_defs=global_defs,
         vrrp=VrrpSection(instances=instances, address_lease=global_defs.address_lease),
-        checker=CheckerSection(checks=checks.all()),
+        checker=CheckerSection(
+            checks=checks.all(),
+            script_user=global_defs.script_user,
+            enable_script_security=global_defs.enable_script_security,
+        ),
         ipvs=IpvsSection(virtual_servers=virtual_servers),
         notify=NotifySection(
             targets=targets,

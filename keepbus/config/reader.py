@@ -14,8 +14,9 @@ from typing import Any
 
 from keepbus.config.diagnostics import At, Findings, Note
 from keepbus.config.keywords import Path, Row, blocks
+from keepbus.config.kinds import KINDS, Kind
 from keepbus.config.syntax import Statement
-from keepbus.config.values import KINDS, Invalid, Kind
+from keepbus.config.values import Invalid
 
 
 class Fields:
@@ -86,6 +87,7 @@ class TableReader:
                         row, "missing-argument", f"`{row.keyword}` needs a block in braces", statement
                     )
                 elif on_block is not None:
+                    self._note_status(statement, row)
                     on_block(row.keyword, statement, fields)
             else:
                 self._value(statement, row, fields)

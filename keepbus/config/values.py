@@ -1,17 +1,16 @@
 """Kinds of argument: words to values.
 
 Each function takes the words after the keyword and the row's parameters, and returns the value or raises
-`Invalid`. They are pure; the number of words is checked before (`KINDS`).
+`Invalid`. They are pure; the number of words is checked before (keepbus.config.kinds).
 """
 
 from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from fractions import Fraction
 from functools import cache
-from typing import Any, NamedTuple
 
 from keepbus.config.model import Forwarding, Protocol, Script, StatusRange
 
@@ -22,15 +21,6 @@ class Invalid(ValueError):
     def __init__(self, text: str, index: int = 0) -> None:
         super().__init__(text)
         self.index = index
-
-
-class Kind(NamedTuple):
-    """How many words, and what they mean."""
-
-    least: int
-    most: int
-    """Further words are surplus; -1: any number."""
-    convert: Callable[[Sequence[str], str], Any]
 
 
 _TRUE = ("yes", "true", "on")
@@ -265,7 +255,8 @@ def ipv4(word: str) -> ipaddress.IPv4Address:
     raise Invalid(f"`{word}`: IPv6 is not supported yet")
 
 
-def _words(words: Sequence[str], parameters: str) -> tuple[str, ...]:
+def words_as_they_are(words: Sequence[str], parameters: str) -> tuple[str, ...]:
+    """All the words."""
     return tuple(words)
 
 
@@ -287,31 +278,3 @@ def _within(value: Fraction, low: Fraction | None, high: Fraction | None) -> Non
 
 def _shown(value: Fraction | None) -> str:
     return f"{float(value or 0):.15g}"
-
-
-KINDS: dict[str, Kind] = {
-    "flag": Kind(0, 0, flag),
-    "yes-no": Kind(0, 1, yes_no),
-    "integer": Kind(1, 1, integer),
-    "seconds": Kind(1, 1, seconds),
-    "text": Kind(1, 1, text),
-    "secret": Kind(1, 1, text),
-    "one-of": Kind(1, 1, one_of),
-    "interface": Kind(1, 1, interface),
-    "label": Kind(1, 1, label),
-    "address4": Kind(1, 1, address4),
-    "multicast4": Kind(1, 1, multicast4),
-    "mask4": Kind(1, 1, mask4),
-    "address4-port": Kind(1, 2, address4_port),
-    "forwarding": Kind(1, -1, forwarding),
-    "protocol": Kind(1, 1, protocol),
-    "scope": Kind(1, 1, scope),
-    "broadcast": Kind(1, 1, broadcast),
-    "user": Kind(1, 2, user),
-    "digest": Kind(1, 1, digest),
-    "codes": Kind(1, -1, codes),
-    "script": Kind(1, 3, script),
-    "values": Kind(0, 0, _words),
-    "block": Kind(0, -1, _words),
-}
-"""By the first word of a row's argument column."""

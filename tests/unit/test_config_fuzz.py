@@ -13,9 +13,10 @@ from keepbus.cli.findings import as_json, render
 from keepbus.cli.terminal import Paint
 from keepbus.config.compiler import compile_file
 from keepbus.config.keywords import blocks
+from keepbus.config.kinds import KINDS
 from keepbus.config.lexer import scan
 from keepbus.config.source import masked
-from keepbus.config.values import KINDS, Invalid, split_command
+from keepbus.config.values import Invalid, split_command
 
 SEED = [path.read_bytes() for path in sorted((Path(__file__).resolve().parents[1] / "seed").iterdir())]
 WORDS = sorted({keyword for rows in blocks().values() for keyword in rows})

@@ -12,7 +12,7 @@ from config_text import codes, compile_text
 from keepbus.config import model
 from keepbus.config.compiler import compile_file
 from keepbus.config.keywords import Row, blocks, knows
-from keepbus.config.values import KINDS
+from keepbus.config.kinds import KINDS
 
 LISTED = Path(__file__).parent / "data" / "keepalived-keywords.txt"
 # Fields that the builders turn into something else.
@@ -20,6 +20,7 @@ DRAFT = {
     "default_interface", "min_garp", "version", "preempt", "no_virtual_ipaddress", "accept", "mcast_group4",
     "sorry_server_inhibit", "sorry_server_forwarding", "enable_sni", "retry", "delay_before_retry_us",
     "warmup_us", "connect_timeout_us", "delay_loop_us", "virtualhost", "alpha", "weight", "state",
+    "file_weight", "init_file",
 }  # fmt: skip
 OF_BLOCK = {
     ("global_defs",): (model.GlobalDefs, model.VrrpInstance, model.GratuitousArp),
@@ -27,6 +28,12 @@ OF_BLOCK = {
     ("vrrp_instance", "authentication"): (model.Authentication,),
     ("virtual_server",): (model.VirtualServer, model.RealServer),
     ("virtual_server", "real_server"): (model.RealServer,),
+    ("virtual_server", "real_server", "DNS_CHECK"): (model.Check, model.DnsQuestion),
+    ("virtual_server", "real_server", "UDP_CHECK"): (model.Check, model.UdpExchange),
+    ("virtual_server", "real_server", "MISC_CHECK"): (model.Check, model.MiscCommand, model.Script),
+    ("virtual_server", "real_server", "FILE_CHECK"): (model.TrackedFile,),
+    ("track_file",): (model.TrackedFile,),
+    ("vrrp_track_file",): (model.TrackedFile,),
     ("(address)",): (model.VirtualAddress,),
 }
 
@@ -104,7 +111,9 @@ def sample(row: Row) -> str:
         "one-of": row.parameters.split()[0] if row.parameters else "", "address4": "192.0.2.7",
         "multicast4": "224.0.0.9", "mask4": "255.255.255.0", "address4-port": "192.0.2.7 80",
         "forwarding": "NAT", "protocol": "TCP", "user": "nobody", "script": "/bin/true",
-        "digest": "0" * 32, "codes": "200", "values": "{\n}", "block": "x {\n}",
+        "digest": "0" * 32, "codes": "200", "path": "/run/x", "command": "/bin/true", "hex": "00",
+        "hex-pattern": "0x", "dns-name": "example.org", "upper-of": "a", "file-weight": "2 reverse",
+        "init-file": "1 overwrite", "values": "{\n}", "block": "x {\n}",
     }  # fmt: skip
     return f"{row.keyword} {words.get(row.kind, 'x')}"
 

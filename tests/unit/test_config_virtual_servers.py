@@ -179,7 +179,7 @@ def test_marks_and_groups_are_not_there_yet(tmp_path: Path, head: str) -> None:
 
 
 def test_an_unchecked_server_would_count_as_alive(tmp_path: Path) -> None:
-    compiled = server(tmp_path, REAL.replace("@", 'MISC_CHECK {\n misc_path "/bin/true"\n}'))
+    compiled = server(tmp_path, REAL.replace("@", "BFD_CHECK {\n name x\n}"))
     assert is_error(compiled, "not-supported")
 
 

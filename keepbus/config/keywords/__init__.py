@@ -6,7 +6,7 @@ rows; to support a keyword is to change its row and, where its meaning is new, t
 - block: path of the block it stands in, `-` for the top level; `{a,b}` stands for both; names in
   parentheses are grammars of single lines;
 - keyword;
-- argument: kind of argument (`keepbus.config.values`), with its limits;
+- argument: kind of argument (`keepbus.config.kinds`), with its limits;
 - field: where the value goes in the model or its draft, `-` for none;
 - status: `yes`, `partial` (taken over, not all of its effect is there), `alias KEYWORD` (a deprecated
   spelling), `obsolete` (rightly without effect), `later` (not supported yet);

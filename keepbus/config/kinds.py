@@ -1,0 +1,53 @@
+"""All kinds of argument by the name that they have in the keyword tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from keepbus.config import check_values, values
+
+
+class Kind(NamedTuple):
+    """How many words, and what they mean."""
+
+    least: int
+    most: int
+    """Further words are surplus; -1: any number."""
+    convert: Callable[[Sequence[str], str], Any]
+
+
+KINDS: dict[str, Kind] = {
+    "flag": Kind(0, 0, values.flag),
+    "yes-no": Kind(0, 1, values.yes_no),
+    "integer": Kind(1, 1, values.integer),
+    "seconds": Kind(1, 1, values.seconds),
+    "text": Kind(1, 1, values.text),
+    "secret": Kind(1, 1, values.text),
+    "one-of": Kind(1, 1, values.one_of),
+    "interface": Kind(1, 1, values.interface),
+    "label": Kind(1, 1, values.label),
+    "address4": Kind(1, 1, values.address4),
+    "multicast4": Kind(1, 1, values.multicast4),
+    "mask4": Kind(1, 1, values.mask4),
+    "address4-port": Kind(1, 2, values.address4_port),
+    "forwarding": Kind(1, -1, values.forwarding),
+    "protocol": Kind(1, 1, values.protocol),
+    "scope": Kind(1, 1, values.scope),
+    "broadcast": Kind(1, 1, values.broadcast),
+    "user": Kind(1, 2, values.user),
+    "digest": Kind(1, 1, values.digest),
+    "codes": Kind(1, -1, values.codes),
+    "script": Kind(1, 3, values.script),
+    "values": Kind(0, 0, values.words_as_they_are),
+    "block": Kind(0, -1, values.words_as_they_are),
+    "path": Kind(1, 1, check_values.path),
+    "command": Kind(1, 1, check_values.command),
+    "hex": Kind(1, -1, check_values.hexadecimal),
+    "hex-pattern": Kind(0, -1, check_values.pattern),
+    "dns-name": Kind(1, 1, check_values.dns_name),
+    "upper-of": Kind(1, 1, check_values.upper_of),
+    "file-weight": Kind(1, 2, check_values.file_weight),
+    "init-file": Kind(0, 2, check_values.init_file),
+}
+"""By the first word of a row's argument column."""
