@@ -6,10 +6,11 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from keepbus.cli import live, screen
 from keepbus.cli.bus import NoNode, collect
 from keepbus.cli.gist import exit_words, mood
 from keepbus.cli.node import Beat, Node, assemble
@@ -27,6 +28,7 @@ from keepbus.cli.terminal import (
     wrap,
 )
 from keepbus.contracts import ipvs, vrrp
+from keepbus.contracts.message import Message
 from keepbus.contracts.schema import to_plain
 
 ABOUT = "show instances, virtual servers and services, and what is wrong"
@@ -35,12 +37,19 @@ ABOUT = "show instances, virtual servers and services, and what is wrong"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of this verb."""
     add_run_dir(parser)
-    parser.add_argument("--json", action="store_true", help="as one JSON object")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="as one JSON object")
+    form.add_argument("--watch", action="store_true", help="live, until q or Ctrl-C")
 
 
 def run(options: argparse.Namespace) -> int:
-    """0 when all is well, 1 when something is not, or there is no node."""
+    """0 when all is well (or was watched), 1 when something is not, or there is no node."""
     try:
+        if options.watch:
+            obstacle = screen.usable()
+            if not obstacle:
+                return _watch(options.run_dir)
+            print(f"keepbus: {obstacle}, so the status is shown once", file=sys.stderr)
         states = collect(options.run_dir)
     except NoNode as reason:
         print(f"keepbus: {reason}", file=sys.stderr)
@@ -53,6 +62,20 @@ def run(options: argparse.Namespace) -> int:
         for line in as_text(node, options.run_dir, Paint(colour_wanted(sys.stdout)), width):
             print(cut(line, width))
     return 1 if node.problems() else 0
+
+
+def _watch(run_dir: Path) -> int:
+    """The page for a person, live; raises NoNode."""
+    paint = Paint(colour_wanted(sys.stdout))
+
+    def page(states: Mapping[str, Message], width: int) -> list[str]:
+        node = assemble(states, time.time_ns(), _current_generation(run_dir))
+        first, *rest = as_text(node, run_dir, paint, width)
+        now = time.strftime("%H:%M:%S", time.localtime(node.now_ns // 1_000_000_000))
+        return [f"{first} {paint(f'· {now} · q ends', 'dim')}", *rest]
+
+    live.follow(run_dir, page)
+    return 0
 
 
 def as_json(node: Node) -> dict[str, Any]:
