@@ -11,9 +11,9 @@ from keepbus.config.compiler import compile_file
 from keepbus.config.model import Configuration
 
 
-def compile_and_tell(path: Path, *, permissive: bool) -> Configuration | None:
+def compile_and_tell(path: Path, *, permissive: bool, config_id: str = "") -> Configuration | None:
     """The compiled configuration, None when it has errors; the findings are on standard error."""
-    compiled = compile_file(path, permissive=permissive)
+    compiled = compile_file(path, permissive=permissive, config_id=config_id)
     if compiled.diagnostics:
         for line in render(compiled, Paint(colour_wanted(sys.stderr))):
             print(line, file=sys.stderr)

@@ -40,22 +40,23 @@ def run(options: argparse.Namespace) -> int:
         return _refuse(str(error))
     os.umask(0o007)
     permissive = options.permissive or (run_dir / "permissive").exists()
+    config_id = generation.config_id(run_dir)
     # One at a time: each compiles what it finds when it is its turn, so the last one has the last word.
     with _turn(run_dir):
-        configuration = compile_and_tell(source, permissive=permissive)
+        configuration = compile_and_tell(source, permissive=permissive, config_id=config_id)
         if configuration is None:
             return _refuse(
                 f"{source} has errors; the node runs on with generation {generation.current(run_dir)}"
             )
-        return _hand_over(run_dir, configuration, source)
+        return _hand_over(run_dir, configuration, source, config_id)
 
 
-def _hand_over(run_dir: Path, configuration: Configuration, source: Path) -> int:
+def _hand_over(run_dir: Path, configuration: Configuration, source: Path, config_id: str) -> int:
     supervisord = rundir.supervisor_socket(run_dir)
     try:
         with Ear(run_dir, [f"state/{name}/service" for name in rundir.SERVICES]) as ear:
             call(supervisord, "supervisor.getState")  # before anything is written
-            number = generation.write(run_dir, configuration, source)
+            number = generation.write(run_dir, configuration, source, config_id)
             call(supervisord, "supervisor.signalAllProcesses", "HUP")
             silent = _wait(ear, number, _CONFIRMATION_S)
     except NoNode as error:

@@ -27,7 +27,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of this verb."""
     parser.add_argument("-f", "--file", type=Path, required=True, help="the keepalived.conf to run")
     add_run_dir(parser)
-    parser.add_argument("--node", default=socket.gethostname(), help="the node's name [%(default)s]")
+    parser.add_argument("--node", metavar="NAME", help="the node's name [the host's]")
+    parser.add_argument(
+        "-i",
+        "--config-id",
+        metavar="ID",
+        help="what `@ID` conditions compare with, also on a reload [the name given by --node, "
+        "else the host's up to the first dot]",
+    )
     parser.add_argument("--permissive", action="store_true", help="run the file in spite of errors in it")
     parser.add_argument(
         "--ipvs-driver",
@@ -60,7 +67,9 @@ def run(options: argparse.Namespace) -> int:
             f"lacks {', '.join('CAP_' + name for name in absent)}; start it as root, "
             "or in a namespace of your own with `unshare -Urnm`"
         )
-    configuration = compile_and_tell(options.file, permissive=options.permissive)
+    name: str = options.node or socket.gethostname()
+    config_id: str = options.config_id or options.node or ""
+    configuration = compile_and_tell(options.file, permissive=options.permissive, config_id=config_id)
     if configuration is None:
         return refuse(f"{options.file} has errors; correct them, or run it as it is with --permissive")
     beyond = _beyond_driver(options.ipvs_driver, configuration)
@@ -70,9 +79,9 @@ def run(options: argparse.Namespace) -> int:
         print(f"keepbus: {sentence}", file=sys.stderr)
     try:
         lock = rundir.make(run_dir)
-        (run_dir / "node").write_text(f"{options.node}\n", encoding="utf-8")
+        (run_dir / "node").write_text(f"{name}\n", encoding="utf-8")
         remember_permissive(run_dir, options.permissive)
-        number = generation.write(run_dir, configuration, options.file.absolute())
+        number = generation.write(run_dir, configuration, options.file.absolute(), config_id)
         confined = deployment.can_confine(_HELD_BY_SERVICES)
         urgent = not options.no_realtime and deployment.can_be_urgent()
         supervisord = deployment.render(_deployment(options, run_dir, confined, urgent))
@@ -92,7 +101,7 @@ def run(options: argparse.Namespace) -> int:
         strict=confined,
         urgent=urgent,
         is_up=lambda: (
-            f"node {options.node} is up: {_contents(configuration)}, generation {number}, in {run_dir}; "
+            f"node {name} is up: {_contents(configuration)}, generation {number}, in {run_dir}; "
             "stop with Ctrl-C or SIGTERM"
         ),
     )

@@ -21,6 +21,21 @@ def test_a_written_generation_is_what_a_service_loads(tmp_path: Path) -> None:
     assert generation.source(tmp_path) == Path("/etc/keepalived.conf")
 
 
+def test_the_whole_of_it_and_what_it_was_compiled_with(tmp_path: Path) -> None:
+    generation.write(tmp_path, ONE, Path("f"))
+    assert generation.load_all(tmp_path) == (1, ONE)
+    assert generation.config_id(tmp_path) == ""
+    generation.write(tmp_path, ONE, Path("f"), "d1")
+    assert generation.load_all(tmp_path) == (2, ONE)
+    assert generation.config_id(tmp_path) == "d1"
+
+
+def test_a_generation_without_an_id_has_none(tmp_path: Path) -> None:
+    generation.write(tmp_path, ONE, Path("f"), "d1")
+    (tmp_path / "config" / "1" / "config_id").unlink()
+    assert generation.config_id(tmp_path) == ""
+
+
 def test_numbers_grow_and_old_ones_go(tmp_path: Path) -> None:
     numbers = [generation.write(tmp_path, ONE, Path("f")) for _ in range(8)]
     assert numbers == [1, 2, 3, 4, 5, 6, 7, 8]
@@ -32,13 +47,21 @@ def test_numbers_grow_and_old_ones_go(tmp_path: Path) -> None:
 def test_a_broken_section_says_what_to_do(tmp_path: Path) -> None:
     generation.write(tmp_path, ONE, Path("f"))
     (tmp_path / "config" / "1" / "vrrp.json").write_text('{"instances": [{}]}')
-    with pytest.raises(generation.NoConfigurationError, match=r"field interface is missing.*keepbus reload"):
-        generation.load(tmp_path, "vrrp", VrrpSection)
+    for load in (
+        lambda: generation.load(tmp_path, "vrrp", VrrpSection),
+        lambda: generation.load_all(tmp_path),
+    ):
+        with pytest.raises(
+            generation.NoConfigurationError, match=r"field interface is missing.*keepbus reload"
+        ):
+            load()
 
 
 def test_an_empty_run_directory_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(generation.NoConfigurationError, match="keepbus up -f FILE"):
         generation.load(tmp_path, "vrrp", VrrpSection)
+    with pytest.raises(generation.NoConfigurationError, match="keepbus up -f FILE"):
+        generation.load_all(tmp_path)
     with pytest.raises(generation.NoConfigurationError, match="name one with -r"):
         generation.source(tmp_path)
 
