@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 from ipvs_play import WALL_NS, check_of, real, verdict_message, virtual
 from keepbus_ipvs.pool import Pool, pool_of
 
-from keepbus.config.model import Forwarding, SorryServer, VirtualServer
+from keepbus.config.model import CheckUse, Forwarding, RealServer, SorryServer, VirtualServer
 from keepbus.contracts.checker import CheckVerdict, Verdict
 
 A, B, C = "172.16.1.3", "172.16.1.4", "172.16.1.5"
@@ -166,3 +169,73 @@ def test_reload_keeps_a_verdict_whose_check_changed_until_the_new_one_is_known()
     after.inherit(before)
     after.evaluate({}, WALL_NS)
     assert weights(after) == {B: 1}
+
+
+class TestWeights:
+    """Effective weight = configured + contributions of MISC and FILE checks (keepalived-features 12.2)."""
+
+    def pool(self, *told: dict[str, int], state: Verdict = UP, inhibit: bool = False, **fields: Any) -> Pool:
+        """One real server of weight 10 with a check for each verdict, and one of weight 1."""
+        names = [f"MISC_CHECK:{number}" for number in range(len(told))]
+        server = RealServer(
+            address=A,
+            port=80,
+            weight=10,
+            forwarding=Forwarding.DR,
+            checks=tuple(CheckUse(check=name) for name in names),
+            inhibit_on_failure=inhibit,
+        )
+        pool = pool_of(virtual(server, real(B, checked=False), **fields))
+        pool.evaluate(
+            {name: self.verdict(name, state, weight) for name, weight in zip(names, told, strict=True)},
+            WALL_NS,
+        )
+        return pool
+
+    def verdict(self, name: str, state: Verdict, weight: dict[str, int]) -> CheckVerdict:
+        body: CheckVerdict = verdict_message(name, state).body
+        return replace(body, **weight)  # type: ignore[arg-type]
+
+    @pytest.mark.parametrize(
+        ("told", "weight"),
+        [
+            ([{}], 10),
+            ([{"weight": 8}], 8),
+            ([{"weight": 0}], 0),
+            ([{"weight": 253}], 253),
+            ([{"weight_added": 5}], 15),
+            ([{"weight_added": -10}], 0),
+            ([{"weight_added": -50}], 0),
+            ([{"weight_added": 2147483647}], 2147483647),
+            ([{"weight": 8}, {"weight_added": 5}], 13),
+            # keepalived's manual: each adds exit status - 2 - configured weight.
+            ([{"weight": 8}, {"weight": 13}], 11),
+            ([{"weight": 2}, {"weight": 3}], 0),
+            ([{}, {"weight_added": 1}, {"weight_added": 2}], 13),
+        ],
+    )
+    def test_what_the_kernel_gets(self, told: list[dict[str, int]], weight: int) -> None:
+        assert weights(self.pool(*told)) == {A: weight, B: 1}
+
+    def test_the_quorum_counts_effective_weights_that_are_not_negative(self) -> None:
+        assert self.pool({"weight": 4}).weight_up == 5
+        assert self.pool({"weight_added": -50}).weight_up == 1
+        assert not self.pool({"weight": 4}, quorum=6, sorry=SORRY).quorum_up
+        assert self.pool({"weight": 5}, quorum=6, sorry=SORRY).quorum_up
+
+    def test_a_server_that_is_down_has_no_weight(self) -> None:
+        assert weights(self.pool({"weight": 8}, state=DOWN)) == {B: 1}
+        assert weights(self.pool({"weight": 8}, state=DOWN, inhibit=True)) == {A: 0, B: 1}
+
+    def test_below_the_reserved_minimum_it_is_down(self) -> None:
+        lowest = self.pool({"weight_added": -2147483647}, {"weight_added": -11})
+        assert weights(lowest) == {B: 1}
+        assert lowest.members[0].reason == "its checks make its weight -2147483648"
+        assert weights(self.pool({"weight_added": -2147483647}, {"weight_added": -10})) == {A: 0, B: 1}
+
+    def test_a_verdict_that_is_heard_again_changes_the_weight(self) -> None:
+        pool = self.pool({"weight": 8})
+        pool.evaluate({"MISC_CHECK:0": self.verdict("MISC_CHECK:0", UP, {"weight": 9})}, WALL_NS)
+        assert weights(pool)[A] == 9
+        pool.evaluate({"MISC_CHECK:0": self.verdict("MISC_CHECK:0", UP, {})}, WALL_NS)
+        assert weights(pool)[A] == 10, "exit status 0 restores the configured one"

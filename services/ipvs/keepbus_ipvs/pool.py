@@ -3,7 +3,8 @@
 Law of this file (keepalived's rules, keepalived-features 12.3 and 12.4; conformance W18 to W20): a real
 server lives when none of its checks is down. A check that has not been heard of counts as up, or as down
 with alpha. A verdict, once known, stands until another one comes: a checker that starts anew and knows
-nothing yet takes no server out and puts none in.
+nothing yet takes no server out and puts none in. Its weight is the configured one and what its checks add
+(12.2).
 """
 
 from __future__ import annotations
@@ -42,6 +43,9 @@ METHODS = {
 }
 _PROTOCOLS = {Protocol.TCP: TCP, Protocol.UDP: UDP}
 _SORRY_WEIGHT = 1
+_MOST_WEIGHT = (1 << 31) - 1
+_DOWN_WEIGHT = -(1 << 31)
+"""An effective weight that is not above this means that the server is down (keepalived-features 12.2)."""
 
 
 @dataclass(slots=True)
@@ -50,8 +54,10 @@ class Member:
 
     server: RealServer
     destination: Destination
-    """As it is entered while it lives."""
+    """As it is entered while it lives, with the configured weight."""
     verdict: Verdict = Verdict.UNKNOWN
+    weight: int = 0
+    """Effective: the configured one and what checks make of it."""
     alive: bool = True
     since_ns: int = 0
     reason: str = ""
@@ -87,7 +93,7 @@ class Pool:
         """Take the verdicts in; True when the quorum was gained or lost, or was missing at the start."""
         for member in self.members:
             _judge(member, verdicts, self.virtual_server.alpha, wall_ns)
-        self.weight_up = sum(max(0, member.server.weight) for member in self.members if member.alive)
+        self.weight_up = sum(max(0, member.weight) for member in self.members if member.alive)
         first, self.evaluated = not self.evaluated, True
         enough = self.weight_up >= self.virtual_server.quorum + self.virtual_server.hysteresis
         lost = (
@@ -110,7 +116,7 @@ class Pool:
         serving = self.quorum_up or self.sorry is None
         for member in self.members:
             if member.alive and serving:
-                destinations[member.destination.key] = member.destination
+                destinations[member.destination.key] = _weighted(member)
             elif member.server.inhibit_on_failure:
                 destinations[member.destination.key] = member.destination._replace(weight=0)
         if self.sorry is not None:
@@ -173,7 +179,7 @@ def pool_of(virtual_server: VirtualServer) -> Pool:
     real_servers: dict[DestinationKey, Member] = {}
     for server in virtual_server.real_servers:
         destination = _destination(virtual_server, server)
-        real_servers.setdefault(destination.key, Member(server, destination))
+        real_servers.setdefault(destination.key, Member(server, destination, weight=server.weight))
     sorry_server = virtual_server.sorry_server
     return Pool(
         virtual_server=virtual_server,
@@ -247,6 +253,7 @@ def _judge(member: Member, verdicts: Mapping[str, CheckVerdict], alpha: bool, wa
     )
     waiting = [use for use, verdict in heard if verdict is None or verdict.verdict is Verdict.UNKNOWN]
     before = member.verdict
+    member.weight = _effective_weight(member.server.weight, (verdict for _, verdict in heard))
     if down is not None:
         member.verdict, member.alive, member.reason = Verdict.DOWN, False, _evidence(down)
         member.since_ns = down.since_ns
@@ -256,10 +263,30 @@ def _judge(member: Member, verdicts: Mapping[str, CheckVerdict], alpha: bool, wa
         member.verdict, member.alive = Verdict.UP, True
         newest = _newest(verdict for _, verdict in heard if verdict is not None)
         member.reason = "has no check" if newest is None else _evidence(newest)
+        if member.weight <= _DOWN_WEIGHT:
+            member.verdict, member.alive = Verdict.DOWN, False
+            member.reason = f"its checks make its weight {member.weight}"
         if newest is not None:
             member.since_ns = newest.since_ns
     if not member.since_ns or (member.verdict is not before and (waiting or not heard)):
         member.since_ns = wall_ns
+
+
+def _weighted(member: Member) -> Destination:
+    if member.weight == member.destination.weight:
+        return member.destination
+    return member.destination._replace(weight=min(max(0, member.weight), _MOST_WEIGHT))
+
+
+def _effective_weight(configured: int, verdicts: Iterable[CheckVerdict | None]) -> int:
+    """Each check adds to the configured weight: a file its value, a script the way to what it asks for."""
+    weight = configured
+    for verdict in verdicts:
+        if verdict is not None:
+            weight += verdict.weight_added
+            if verdict.weight is not None:
+                weight += verdict.weight - configured
+    return weight
 
 
 def _assume(member: Member, alpha: bool) -> None:
