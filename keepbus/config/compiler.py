@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import pwd
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ from keepbus.config.model import (
 from keepbus.config.reader import Fields, TableReader
 from keepbus.config.source import Reader, Source
 from keepbus.config.syntax import Statement, parse
+
+SCRIPT_USER = "keepalived_script"
 
 _GLOBAL_FIELDS = (
     "router_id",
@@ -112,6 +115,8 @@ def _compile(source: Source, path: Path, reader: Reader, findings: Findings, con
     instances, targets = build_instances(tables, blocks["vrrp_instance"], defaults)
     checks = Checks(tables, build_track_files(tables, blocks["track_file"]))
     virtual_servers = build_virtual_servers(tables, blocks["virtual_server"], checks)
+    if not global_defs.script_user and tables.without_user and not has_script_user():
+        _tell_without_user(findings, tables.without_user)
     return Configuration(
         global_defs=global_defs,
         vrrp=VrrpSection(instances=instances, address_lease=global_defs.address_lease),
@@ -127,6 +132,25 @@ def _compile(source: Source, path: Path, reader: Reader, findings: Findings, con
             enable_script_security=global_defs.enable_script_security,
         ),
     )
+
+
+def _tell_without_user(findings: Findings, scripts: list[Statement]) -> None:
+    for script in scripts:
+        findings.warning(
+            "no-script-user",
+            "nothing says as whom this script runs; a node that runs as root will not run it",
+            script.at(),
+            advice="add `script_user USER` to `global_defs`; where it must be root, write `script_user root`",
+        )
+
+
+def has_script_user() -> bool:
+    """Scripts that name no user run as this one, on a host that has it (features 11)."""
+    try:
+        pwd.getpwnam(SCRIPT_USER)
+    except KeyError:
+        return False
+    return True
 
 
 def _global_defs(tables: TableReader, blocks: list[Statement]) -> tuple[Fields | None, GlobalDefs]:

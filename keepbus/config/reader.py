@@ -22,7 +22,7 @@ from keepbus.config.values import Invalid
 class Fields:
     """What a block says, by field."""
 
-    __slots__ = ("at", "refused", "statement", "values")
+    __slots__ = ("at", "refused", "statement", "values", "without_user")
 
     def __init__(self, statement: Statement) -> None:
         self.statement = statement
@@ -31,6 +31,8 @@ class Fields:
         self.at: dict[str, Statement] = {}
         self.refused: set[str] = set()
         """Fields whose lines could not be used, as a finding says."""
+        self.without_user: tuple[Statement, ...] = ()
+        """Scripts whose own line names no user."""
 
     def get(self, field: str, default: Any = None) -> Any:
         """The value, or default when the block doesn't say."""
@@ -60,6 +62,9 @@ class Fields:
 _LONGEST_MISSPELT = 60
 _GRAMMARS = tuple((f"({name})",) for name in ("language", "address", "route", "rule", "track"))
 
+_SCRIPTS = ("script", "command")
+"""Kinds of what is run; a command's user stands in its block."""
+
 OnBlock = Callable[[str, Statement, Fields], None]
 """Called for each supported block in its place: keyword, statement, and the fields before it."""
 
@@ -69,6 +74,8 @@ class TableReader:
 
     def __init__(self, findings: Findings) -> None:
         self.findings = findings
+        self.without_user: list[Statement] = []
+        """Scripts that say not as whom they run."""
         self._blocks = {path: rows for path, rows in blocks().items() if path not in _GRAMMARS}
 
     def read(self, block: Statement, path: Path, on_block: OnBlock | None = None) -> Fields:
@@ -91,6 +98,8 @@ class TableReader:
                     on_block(row.keyword, statement, fields)
             else:
                 self._value(statement, row, fields)
+        if fields.without_user and "user" not in fields.values:
+            self.without_user.extend(fields.without_user)
         return fields
 
     def ignore(
@@ -149,6 +158,8 @@ class TableReader:
                 return True
         fields.values[row.field] = value
         fields.at[row.field] = statement
+        if row.kind in _SCRIPTS and not getattr(value, "user", ""):
+            fields.without_user += (statement,)
         return True
 
     def _arguments(self, statement: Statement, least: int, most: int) -> tuple[str, ...]:
