@@ -22,7 +22,7 @@ from checker_servers import (
     reset,
     tls_context,
 )
-from keepbus_checker.effects import AbortProbe, StartProbe
+from keepbus_checker.effects import AbortProbe, StartProbe, StartProbes
 from keepbus_checker.shell import Shell
 
 from keepbus.config.model import Check, CheckKind, StatusRange
@@ -130,11 +130,11 @@ def test_a_probe_that_ended_before_its_abort_was_wished_is_no_harm(servers: Serv
     server = servers(answer(HELLO))
     loop = Loop()
     shell = Shell(loop)
-    shell.perform(StartProbe(7, check(kind, server.port), 0), 0)
+    shell.perform(StartProbes([StartProbe(7, check(kind, server.port), 0)]), 0)
     shell.perform(AbortProbe(7), 0)
     shell.perform(AbortProbe(7), 0)
     eventually(lambda: bool(server.peers))
-    shell.perform(StartProbe(8, check(kind, server.port), 0), 0)
+    shell.perform(StartProbes([StartProbe(8, check(kind, server.port), 0)]), 0)
     shell.perform(AbortProbe(8), 0)
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from keepbus_checker.effects import AbortProbe, EndScript, RunScript, StartProbe, WatchFile
-from keepbus_checker.events import FileRead, Outcome, ProbeEnded
+from keepbus_checker.effects import AbortProbe, EndScript, RunScript, StartProbe, StartProbes, WatchFile
+from keepbus_checker.events import FileRead, Outcome, ProbeEnded, ProbesConnected
 from keepbus_checker.machine import Machine
 
 from keepbus.config.model import (
@@ -105,6 +105,8 @@ class Play:
         self.reports: list[Report] = []
         self.others: list[Any] = []
         self.open: dict[int, StartProbe] = {}
+        self.gathers = False
+        """Targets that pass answer as TCP_CHECKs do, all in one event, received as `connected`."""
         self.running: dict[int, RunScript] = {}
         """Scripts that were started and have not ended."""
         self.signalled: list[tuple[float, int, bool]] = []
@@ -201,8 +203,19 @@ class Play:
             if isinstance(body, ProbeFailed) and body.check == name
         ]
 
+    def _gathered(self, ended: list[ProbeEnded]) -> list[Any]:
+        """The same as the shell tells of TCP_CHECKs: all that passed in one event."""
+        took_us = {event.probe: event.took_us for event in ended if event.outcome is Outcome.PASSED}
+        others: list[Any] = [event for event in ended if event.probe not in took_us]
+        return [*others, ProbesConnected(took_us, self.wall_ns)]
+
     def _perform(self, effect: Any, answers: list[Any]) -> None:
-        if isinstance(effect, StartProbe):
+        if isinstance(effect, StartProbes):
+            ended: list[Any] = []
+            for probe in effect.probes:
+                self._perform(probe, ended)
+            answers += self._gathered(ended) if self.gathers else ended
+        elif isinstance(effect, StartProbe):
             name = effect.check.id
             self.probes.append((self.seconds, name, effect.url))
             self._counts[name] = self._counts.get(name, 0) + 1

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from checker_play import US, Play, S, down, failing, tcp, up
 from keepbus_checker.effects import ForgetCheck, StartProbe
-from keepbus_checker.events import Outcome, ProbeAdvanced, ProbeEnded
+from keepbus_checker.events import Outcome, ProbeAdvanced, ProbeEnded, ProbesConnected
 
 from keepbus.config.model import Check
 from keepbus.contracts.checker import CheckVerdict, Evidence, ProbeFailed, Statistics, Verdict
@@ -106,6 +106,43 @@ def test_what_is_left_of_a_burst_was_due_when_it_was_due() -> None:
     play.feed()
     assert 0 < len(play.probes) < 200
     assert play.machine.wake_at_ns() == due_at_ns
+
+
+def test_connections_told_together_count_as_if_each_were_told_by_itself() -> None:
+    """Failures of some in between, so that retries, verdicts and evidence move as well."""
+
+    def told(gathers: bool) -> list[object]:
+        play = Play(failing(4, 5, 9, 10, 11, 12))
+        play.gathers = gathers
+        play.configure(*many(40, retry=2, warmup_us=US, delay_loop_us=US)).until(60)
+        published = [
+            (at, replace(body, evidence=replace(body.evidence, received="")))
+            if isinstance(body, CheckVerdict) and body.evidence
+            else (at, body)
+            for at, body in play.published
+        ]
+        return [play.probes, published]
+
+    assert told(gathers=True) == told(gathers=False)
+
+
+def test_a_connection_told_with_others_is_evidence() -> None:
+    play = Play()
+    play.gathers = True
+    play.configure(tcp()).until(20)
+    last = play.bodies(CheckVerdict)[-1]
+    assert last.probes > 1
+    assert last.evidence == replace(
+        EVIDENCE, received="connected", took_us=5, at_ns=play.wall_ns - 20 * S + last.probes * 2 * S - S
+    )
+
+
+def test_connections_told_together_may_hold_one_that_was_given_up() -> None:
+    play = Play(never).configure(tcp("a"), tcp("b")).until(2.5)
+    play.configure(tcp("b"))
+    play.feed(ProbesConnected({1: 5, 2: 5}, play.wall_ns)).until(2.6)
+    assert play.measured("a") == []
+    assert play.measured("b") == [(2.5, "up")]
 
 
 # Deadlines

@@ -7,9 +7,8 @@ only one by inheritance. The rules are keepalived's (reference: keepalived-featu
 from __future__ import annotations
 
 from keepbus.config.model import Check, CheckKind, TrackedFile
-from keepbus.contracts.checker import CheckVerdict, Evidence, Verdict
+from keepbus.contracts.checker import CheckVerdict, Evidence, ProbeFailed, Verdict
 from keepbus_checker import wording
-from keepbus_checker.events import ProbeEnded
 
 _CONNECTS = (CheckKind.TCP_CHECK, CheckKind.HTTP_GET, CheckKind.SSL_GET, CheckKind.SMTP_CHECK)
 _LEAST_WEIGHT, _MOST_WEIGHT = -(1 << 31), (1 << 31) - 1
@@ -24,19 +23,21 @@ class Course:
         "changes",
         "check",
         "deadline_at_ns",
+        "delay_ns",
         "due_at_ns",
+        "ended_wall_ns",
         "failed_url",
         "failures",
         "first_step",
         "gone",
         "guarded",
         "inherited_evidence",
-        "last",
         "last_url",
         "next_at_ns",
         "probe",
         "probes",
         "published_at_ns",
+        "received",
         "retries_used",
         "silence_passes",
         "since_ns",
@@ -44,6 +45,7 @@ class Course:
         "step",
         "target",
         "timeout_ns",
+        "took_us",
         "url",
         "verdict",
         "waits_for_telling",
@@ -65,8 +67,11 @@ class Course:
         self.failed_url = False
         """True while the URL that took the target down is the only one tried."""
         self.adopted = False
-        self.last: ProbeEnded | None = None
-        """The last result, kept as it came: most are never told to anybody."""
+        # The last result as it came; it is put into words when it is told, and most are never told.
+        self.received: str | None = None
+        """None before the first result."""
+        self.took_us = 0
+        self.ended_wall_ns = 0
         self.last_url = 0
         self.inherited_evidence: Evidence | None = None
         self.weight: int | None = None
@@ -80,6 +85,7 @@ class Course:
         self.first_step = "connect" if check.kind in _CONNECTS else "answer"
         self.silence_passes = check.udp is not None and not check.udp.require_reply
         """No error in time is as good as an answer."""
+        self.delay_ns = check.delay_loop_us * 1000
         self.timeout_ns = (check.misc.timeout_us if check.misc else check.connect_timeout_us) * 1000
         self.next_at_ns = 0
         """When a script that had to be ended is due again."""
@@ -184,11 +190,22 @@ class Course:
 
     def evidence(self) -> Evidence | None:
         """What the last probe did; None before the first."""
-        last = self.last
-        if last is None:
+        if self.received is None:
             return self.inherited_evidence
         sent = wording.sent(self.check, self.last_url)
-        return Evidence(sent=sent, received=last.received, took_us=last.took_us, at_ns=last.wall_ns)
+        return Evidence(sent=sent, received=self.received, took_us=self.took_us, at_ns=self.ended_wall_ns)
+
+    def failure(self) -> ProbeFailed:
+        """The last probe, which failed, as it goes on the bus."""
+        evidence = self.evidence()
+        assert evidence is not None
+        return ProbeFailed(
+            check=self.check.id,
+            target=self.target,
+            attempt=self.attempt,
+            attempts=self.check.retry + 1,
+            evidence=evidence,
+        )
 
     def told(self) -> CheckVerdict:
         """The state as it goes on the bus."""

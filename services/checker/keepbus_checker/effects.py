@@ -17,6 +17,12 @@ class StartProbe(NamedTuple):
     """Index into check.urls; 0 for checks without."""
 
 
+class StartProbes(NamedTuple):
+    """Start all these, in this order: what is done for each of them is done thousands of times a second."""
+
+    probes: list[StartProbe]
+
+
 class AbortProbe(NamedTuple):
     """Close the probe's descriptor; no event follows."""
 

@@ -37,6 +37,14 @@ class ProbeEnded(NamedTuple):
     """The weight that a script asks for; None: the configured one."""
 
 
+class ProbesConnected(NamedTuple):
+    """These TCP_CHECKs passed and their descriptors are closed: one event for all that one look found."""
+
+    took_us: dict[int, int]
+    """By probe."""
+    wall_ns: int
+
+
 class FileRead(NamedTuple):
     """The file of a FILE_CHECK was read, first or again."""
 

@@ -6,12 +6,10 @@ restart, or a lack of time never changes one.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from keepbus.config.model import Check, CheckerSection
-from keepbus.contracts.checker import CheckVerdict, Evidence, ProbeFailed, Statistics, Verdict
-from keepbus.contracts.common import Status
+from keepbus.contracts.checker import CheckVerdict, Statistics, Verdict
 from keepbus.runtime.machine import (
     BusMessage,
     Configured,
@@ -20,15 +18,23 @@ from keepbus.runtime.machine import (
     Exit,
     Log,
     Publish,
-    Report,
     StopRequested,
 )
 from keepbus_checker.announcer import Announcer
 from keepbus_checker.course import Course, effect_of
-from keepbus_checker.effects import AbortProbe, EndScript, ForgetCheck, RunScript, StartProbe, WatchFile
-from keepbus_checker.events import FileRead, Outcome, ProbeAdvanced, ProbeEnded
+from keepbus_checker.effects import (
+    AbortProbe,
+    EndScript,
+    ForgetCheck,
+    RunScript,
+    StartProbe,
+    StartProbes,
+    WatchFile,
+)
+from keepbus_checker.events import FileRead, Outcome, ProbeAdvanced, ProbeEnded, ProbesConnected
 from keepbus_checker.schedule import Schedule
 from keepbus_checker.spread import Spread
+from keepbus_checker.tally import Tally
 
 FIRST_RUN_NS = 1_000_000_000
 """keepalived's pause before the first run of a check."""
@@ -42,7 +48,7 @@ _ENDING = "ending"
 _HOUSEKEEPING_NS = 500_000_000
 _STATISTICS_NS = 5_000_000_000
 _MOST_STARTS_PER_TURN = 64
-_VERDICTS_TOLD = (Verdict.UP, Verdict.DOWN, Verdict.UNKNOWN)
+_UP = Verdict.UP
 _WAITS_FOR = {
     "connect": "no connection",
     "handshake": "no TLS handshake",
@@ -67,14 +73,12 @@ class Machine:
         self._section = CheckerSection()
         self._stopping = False
         self._announcer = Announcer(0)
-        self._verdicts: Counter[Verdict] = Counter()
         self._housekeeping_at_ns: int | None = None
         self._statistics_at_ns = 0
         self._statistics = Statistics()
-        self._probes = 0
-        self._failures = 0
-        self._late = 0
-        self._local_errors: Counter[str] = Counter()
+        """As told last."""
+        self._targets = 0
+        self._tally = Tally()
 
     def wake_at_ns(self) -> int | None:
         """When the next probe starts or ends, or something is to be told."""
@@ -91,7 +95,9 @@ class Machine:
         effects: list[Effect] = []
         for event in events:
             kind = type(event)
-            if kind is ProbeEnded:
+            if kind is ProbesConnected:
+                self._probes_connected(event, now_ns, effects)
+            elif kind is ProbeEnded:
                 self._probe_ended(event, now_ns, effects)
             elif kind is ProbeAdvanced:
                 self._probe_advanced(event, now_ns)
@@ -117,6 +123,7 @@ class Machine:
 
     def _start_due(self, now_ns: int, effects: list[Effect]) -> None:
         probing = self._probing
+        probes: list[StartProbe] = []
         number = self._last_probe
         room = min(self._most_open - len(probing), _MOST_STARTS_PER_TURN)
         for course in self._schedule.take_due(now_ns, room):
@@ -129,13 +136,15 @@ class Machine:
             course.step = course.first_step
             probing[number] = course
             self._schedule.guard(course, now_ns + course.timeout_ns)
-            if (now_ns - course.due_at_ns) * 10 > check.delay_loop_us * 1000:
-                self._late += 1
+            if now_ns - course.due_at_ns > course.delay_ns // 10:
+                self._tally.late += 1
             if check.misc is None:
-                effects.append(StartProbe(number, check, course.url))
+                probes.append(StartProbe(number, check, course.url))
             else:
                 user, secure = self._section.script_user, self._section.enable_script_security
                 effects.append(RunScript(number, check.misc, user, secure))
+        if probes:
+            effects.append(StartProbes(probes))
         self._last_probe = number
 
     def _probe_advanced(self, event: ProbeAdvanced, now_ns: int) -> None:
@@ -143,6 +152,26 @@ class Machine:
         if course is not None:
             course.step = event.step
             self._schedule.guard(course, min(now_ns + course.timeout_ns, _limit_at_ns(course)))
+
+    def _probes_connected(self, event: ProbesConnected, now_ns: int, effects: list[Effect]) -> None:
+        """As if each had ended by itself, but with little to do for those that bring nothing new."""
+        wall_ns = event.wall_ns
+        self._wall_offset_ns = wall_ns - now_ns
+        for number, took_us in event.took_us.items():
+            course = self._probing.get(number)
+            if course is None:
+                continue
+            if course.verdict is not _UP or course.retries_used or not course.waits_for_telling:
+                ended = ProbeEnded(number, Outcome.PASSED, "connected", took_us, wall_ns)
+                self._probe_ended(ended, now_ns, effects)
+                continue
+            del self._probing[number]
+            course.probe = 0
+            course.probes += 1
+            course.took_us = took_us
+            course.ended_wall_ns = wall_ns
+            self._tally.probes += 1
+            self._schedule.start_after(course, now_ns, course.delay_ns)
 
     def _probe_ended(self, event: ProbeEnded, now_ns: int, effects: list[Effect]) -> None:
         self._wall_offset_ns = event.wall_ns - now_ns
@@ -155,7 +184,7 @@ class Machine:
             self._schedule.start_after(course, now_ns, max(0, course.next_at_ns - now_ns))
         elif event.outcome == Outcome.LOCAL:
             self._local_error(course, event.received, effects)
-            self._schedule.start_after(course, now_ns, course.check.delay_loop_us * 1000)
+            self._schedule.start_after(course, now_ns, course.delay_ns)
         else:
             self._settle(course, event, now_ns, effects)
 
@@ -227,15 +256,15 @@ class Machine:
         self._tell(course, before, ended, reweighted, now_ns, effects)
 
     def _count(self, course: Course, event: ProbeEnded, passed: bool, effects: list[Effect]) -> None:
-        self._probes += 1
+        self._tally.probes += 1
         course.probes += 1
-        course.last = event
+        course.received, course.took_us, course.ended_wall_ns = event.received, event.took_us, event.wall_ns
         course.last_url = course.url
         if not passed:
-            self._failures += 1
+            self._tally.failures += 1
             course.failures += 1
             if course.verdict is not Verdict.DOWN:
-                effects.append(Publish(_failed(course)))
+                effects.append(Publish(course.failure()))
 
     def _tell(
         self,
@@ -258,17 +287,17 @@ class Machine:
     ) -> None:
         course.changes += 1
         course.since_ns = event.wall_ns
-        self._verdicts[before] -= 1
-        self._verdicts[course.verdict] += 1
+        self._tally.verdicts[before] -= 1
+        self._tally.verdicts[course.verdict] += 1
         effects.append(self._announcer.tell(course, now_ns))
         sentence = f"{course.check.kind.value} of {course.target} is {course.verdict.value}"
         effects.append(Log("info", sentence, {"was": before.value, "received": event.received}))
 
     def _local_error(self, course: Course, error: str, effects: list[Effect]) -> None:
         """A failure of this host's own making counts for nothing."""
-        if not self._local_errors[error]:
+        if not self._tally.local_errors[error]:
             effects.append(Log("error", f"cannot probe {course.target}: {error}"))
-        self._local_errors[error] += 1
+        self._tally.local_errors[error] += 1
 
     # Configuration, predecessor, end
 
@@ -290,12 +319,13 @@ class Machine:
             if check.id not in self._courses:
                 self._add(check, first_start, now_ns, event.wall_ns, effects)
         self._housekeeping_at_ns = now_ns + _HOUSEKEEPING_NS if self._courses else None
-        effects.append(self._report())
+        self._targets = len({course.target for course in self._courses.values()})
+        effects.append(self._tally.report(len(self._courses), self._targets))
 
     def _add(self, check: Check, first_start: bool, now_ns: int, wall_ns: int, effects: list[Effect]) -> None:
         course = Course(check, first_start=first_start, wall_ns=wall_ns)
         self._courses[check.id] = course
-        self._verdicts[course.verdict] += 1
+        self._tally.verdicts[course.verdict] += 1
         if check.file is not None:
             effects.append(WatchFile(check))
             return
@@ -306,7 +336,7 @@ class Machine:
     def _remove(self, course: Course, wanted: dict[str, Check], effects: list[Effect]) -> None:
         course.gone = True
         del self._courses[course.check.id]
-        self._verdicts[course.verdict] -= 1
+        self._tally.verdicts[course.verdict] -= 1
         self._abort(course, effects)
         effects.append(ForgetCheck(course.check.id))
         if course.check.id not in wanted:
@@ -329,9 +359,9 @@ class Machine:
         course = self._courses.get(told.check)
         if course is None or course.adopted or course.probes:
             return
-        self._verdicts[course.verdict] -= 1
+        self._tally.verdicts[course.verdict] -= 1
         course.adopt(told)
-        self._verdicts[course.verdict] += 1
+        self._tally.verdicts[course.verdict] += 1
         effects.append(self._announcer.tell(course, now_ns))
 
     def _stop(self, effects: list[Effect]) -> None:
@@ -345,41 +375,13 @@ class Machine:
 
     def _keep_house(self, now_ns: int, effects: list[Effect]) -> None:
         self._housekeeping_at_ns = now_ns + _HOUSEKEEPING_NS
-        effects.append(self._report())
+        effects.append(self._tally.report(len(self._courses), self._targets))
         if now_ns >= self._statistics_at_ns:
             self._statistics_at_ns = now_ns + _STATISTICS_NS
-            statistics = Statistics(
-                checks=len(self._courses),
-                probes=self._probes,
-                failures=self._failures,
-                in_flight=len(self._probing),
-                late=self._late,
-                local_errors=dict(self._local_errors),
-            )
+            statistics = self._tally.statistics(len(self._courses), len(self._probing))
             if statistics != self._statistics:
                 self._statistics = statistics
                 effects.append(Publish(statistics))
-
-    def _report(self) -> Report:
-        if not self._courses:
-            return Report(Status.IDLE, "no checks configured")
-        targets = len({course.target for course in self._courses.values()})
-        told = ", ".join(f"{self._verdicts[verdict]} {verdict.value}" for verdict in _VERDICTS_TOLD)
-        return Report(
-            Status.READY, f"{_counted(len(self._courses), 'check')} of {_counted(targets, 'target')}: {told}"
-        )
-
-
-def _failed(course: Course) -> ProbeFailed:
-    evidence = course.evidence()
-    assert isinstance(evidence, Evidence)
-    return ProbeFailed(
-        check=course.check.id,
-        target=course.target,
-        attempt=course.attempt,
-        attempts=course.check.retry + 1,
-        evidence=evidence,
-    )
 
 
 def _limit_at_ns(course: Course) -> int:
@@ -388,7 +390,3 @@ def _limit_at_ns(course: Course) -> int:
 
 def _seconds(ns: int) -> str:
     return f"{ns / 1_000_000_000:g} s"
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import random
 import resource
+import socket
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -15,10 +16,11 @@ from keepbus.runtime.machine import Event
 from keepbus_checker import dns, echo, udp
 from keepbus_checker.answer import Answer, request
 from keepbus_checker.datagram import DatagramProbe, Judge, exchange
-from keepbus_checker.effects import AbortProbe, EndScript, ForgetCheck, RunScript, StartProbe, WatchFile
+from keepbus_checker.effects import AbortProbe, EndScript, ForgetCheck, RunScript, StartProbes, WatchFile
 from keepbus_checker.events import Outcome, ProbeEnded
 from keepbus_checker.files import Files
 from keepbus_checker.http import READ_OCTETS, HttpProbe
+from keepbus_checker.runner import Runner
 from keepbus_checker.scripts import MOST_AT_ONCE, Scripts
 from keepbus_checker.smtp_probe import SmtpProbe
 from keepbus_checker.tcp import Route, TcpProbes, outcome_of, words_of
@@ -42,8 +44,12 @@ class Shell:
         clock_ns: Callable[[], int] = time.monotonic_ns,
         wall_ns: Callable[[], int] = time.time_ns,
         number16: Callable[[], int] = lambda: _RANDOM.getrandbits(16),
+        runner: socket.socket | None = None,
     ) -> None:
-        """number16 draws the ids of DNS queries and the sequence numbers of echo requests."""
+        """number16 draws the ids of DNS queries and the sequence numbers of echo requests.
+
+        runner: who runs the scripts (keepbus_checker.runner); None: this process.
+        """
         self._loop = loop
         self._clock_ns = clock_ns
         self._wall_ns = wall_ns
@@ -52,15 +58,18 @@ class Shell:
         self._exchanges: dict[int, tuple[HttpProbe | SmtpProbe | DatagramProbe, int]] = {}
         """Those under way that send something, and the moments of their starts."""
         self._number16 = number16
-        self._scripts = Scripts(loop, wall_ns)
+        self._scripts = Scripts(loop, wall_ns) if runner is None else Runner(runner, loop, wall_ns)
         self._files = Files(loop, wall_ns)
         self._buffer = memoryview(bytearray(READ_OCTETS))
 
     def perform(self, effect: Any, _now_ns: int) -> Iterable[Event] | None:
         """Carry out one of the service's own effects."""
         kind = type(effect)
-        if kind is StartProbe:
-            return self._start(effect.probe, effect.check, effect.url)
+        if kind is StartProbes:
+            news: list[Event] = []
+            for probe in effect.probes:
+                news += self._start(*probe)
+            return news
         if kind is AbortProbe:
             # When it is neither, its end is already on its way to the machine.
             if not self._connections.abort(effect.probe) and effect.probe in self._exchanges:
@@ -78,7 +87,7 @@ class Shell:
             self._files.forget(effect.check)
         return None
 
-    def _start(self, number: int, check: Check, url: int) -> Iterable[Event] | None:
+    def _start(self, number: int, check: Check, url: int) -> Iterable[Event]:
         target = self._targets.get(check.id)
         if target is None:
             target = self._targets[check.id] = _Target(check)
@@ -94,13 +103,13 @@ class Shell:
             return self._not_started(number, error)
         if check.kind is CheckKind.TCP_CHECK:
             self._connections.add(number, sock, started_ns)
-            return None
+            return ()
         if check.kind is CheckKind.SMTP_CHECK:
             smtp = SmtpProbe(
                 number, sock, self._loop, self._end, helo_name=check.helo_name, buffer=self._buffer
             )
             self._exchanges[number] = smtp, started_ns
-            return None
+            return ()
         kind = TlsProbe if check.kind is CheckKind.SSL_GET else HttpProbe
         probe = kind(
             number,
@@ -114,9 +123,9 @@ class Shell:
         )
         self._exchanges[number] = probe, started_ns
         self._loop.watch(sock.fileno(), probe.ready, WRITABLE)
-        return None
+        return ()
 
-    def _send(self, number: int, check: Check, target: _Target, started_ns: int) -> Iterable[Event] | None:
+    def _send(self, number: int, check: Check, target: _Target, started_ns: int) -> Iterable[Event]:
         octets, judge = _question(check, target.reply, self._number16())
         try:
             sock = exchange(check, octets, icmp=check.kind is CheckKind.PING_CHECK)
@@ -127,7 +136,7 @@ class Shell:
         probe = DatagramProbe(number, sock, self._end, judge=judge, buffer=self._buffer)
         self._exchanges[number] = probe, started_ns
         self._loop.watch(sock.fileno(), probe.ready)
-        return None
+        return ()
 
     def _not_started(self, number: int, error: int) -> Iterable[Event]:
         return (ProbeEnded(number, outcome_of(error), words_of(error), 0, self._wall_ns()),)

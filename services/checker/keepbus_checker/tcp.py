@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from keepbus.config.model import Check
 from keepbus.runtime.loop import WRITABLE, Loop
 from keepbus.runtime.machine import Event
-from keepbus_checker.events import Outcome, ProbeEnded
+from keepbus_checker.events import Outcome, ProbeEnded, ProbesConnected
 
 _IP_BIND_ADDRESS_NO_PORT = 24
 """linux/in.h: choose the port at connect, when the whole four-tuple is known."""
@@ -94,51 +94,79 @@ class Route:
         return sock, sock.connect_ex(self._address)
 
 
+_Connecting = dict[int, tuple[int, Socket, int]]
+"""Probe, socket and the moment of its start, by descriptor."""
+
+
 class TcpProbes:
     """All TCP_CHECKs under way: success is the established connection, closed at once.
 
-    They are on an epoll of their own, so that one call of this reader serves all that are ready: these probes
-    are many and short, and whatever is done for each of them is done thousands of times a second.
+    These probes are many and short, and what is done for each is done thousands of times a second. So one
+    call serves all that are ready, and most never see an epoll: those that were started together are asked
+    together, with one poll, in the loop's next look. By then a target nearby has answered.
     """
 
     def __init__(self, loop: Loop, clock_ns: Callable[[], int], wall_ns: Callable[[], int]) -> None:
-        self._epoll = select.epoll()
         self._clock_ns = clock_ns
         self._wall_ns = wall_ns
-        self._sockets: dict[int, Socket] = {}
-        """By probe."""
-        self._by_fd: dict[int, tuple[int, int]] = {}
-        """Probe and the moment of its start, by descriptor."""
-        loop.watch(self._epoll.fileno(), self._ready)
+        self._fds: dict[int, int] = {}
+        """Descriptor by probe."""
+        self._young: _Connecting = {}
+        """Not asked yet."""
+        self._has_young = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._slow: _Connecting = {}
+        """Asked once, now on the epoll."""
+        self._epoll = select.epoll()
+        loop.watch(self._has_young, self._ask_young)
+        loop.watch(self._epoll.fileno(), self._ask_slow)
 
     def add(self, number: int, sock: Socket, started_ns: int) -> None:
         """Wait for this socket's connection."""
-        fd = sock.fileno()
-        self._epoll.register(fd, WRITABLE)
-        self._sockets[number] = sock
-        self._by_fd[fd] = (number, started_ns)
+        if not self._young:
+            os.eventfd_write(self._has_young, 1)
+        fd = self._fds[number] = sock.fileno()
+        self._young[fd] = number, sock, started_ns
 
     def abort(self, number: int) -> bool:
         """Close the probe's socket; False when it is none of these."""
-        sock = self._sockets.pop(number, None)
-        if sock is None:
+        fd = self._fds.pop(number, None)
+        if fd is None:
             return False
-        del self._by_fd[sock.fileno()]
+        _number, sock, _started_ns = (self._young if fd in self._young else self._slow).pop(fd)
         sock.close()
         return True
 
-    def _ready(self, _mask: int) -> Iterable[Event]:
-        ended: list[Event] = []
+    def _ask_young(self, _mask: int) -> Iterable[Event]:
+        os.eventfd_read(self._has_young)
+        connecting, self._young = self._young, {}
+        poll = select.poll()
+        for fd in connecting:
+            poll.register(fd, select.POLLOUT)
+        events = self._end(poll.poll(0), connecting)
+        for fd in connecting:
+            self._epoll.register(fd, WRITABLE)
+        self._slow |= connecting
+        return events
+
+    def _ask_slow(self, _mask: int) -> Iterable[Event]:
+        return self._end(self._epoll.poll(0, _MOST_PER_TURN), self._slow)
+
+    def _end(self, ready: Iterable[tuple[int, int]], connecting: _Connecting) -> Iterable[Event]:
+        """Close those that are ready, take them out, and say how they ended."""
+        events: list[Event] = []
+        took_us: dict[int, int] = {}
         now_ns, wall_ns = self._clock_ns(), self._wall_ns()
-        for fd, mask in self._epoll.poll(0, _MOST_PER_TURN):
-            number, started_ns = self._by_fd.pop(fd)
-            sock = self._sockets.pop(number)
-            outcome, received = Outcome.PASSED, "connected"
-            if mask & FAILED_MASK:
-                # An error that is gone again is none: the kernel reports it once.
-                error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-                if error:
-                    outcome, received = outcome_of(error), words_of(error)
+        for fd, mask in ready:
+            number, sock, started_ns = connecting.pop(fd)
+            del self._fds[number]
+            # An error that is gone again is none: the kernel reports it once.
+            error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) if mask & FAILED_MASK else 0
             sock.close()  # which also takes it out of the epoll
-            ended.append(ProbeEnded(number, outcome, received, (now_ns - started_ns) // 1000, wall_ns))
-        return ended
+            took = (now_ns - started_ns) // 1000
+            if error:
+                events.append(ProbeEnded(number, outcome_of(error), words_of(error), took, wall_ns))
+            else:
+                took_us[number] = took
+        if took_us:
+            events.append(ProbesConnected(took_us, wall_ns))
+        return events
