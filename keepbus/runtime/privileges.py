@@ -24,6 +24,9 @@ CAPABILITIES = {
 
 
 _CAPABILITY_VERSION_3 = 0x20080522
+# linux/prctl.h
+_PR_CAPBSET_READ, _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS = 23, 24, 38
+_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL = 47, 4
 
 
 def effective() -> int:
@@ -47,6 +50,24 @@ def surplus(needs: frozenset[str], held: int) -> bool:
 def strict() -> bool:
     """True when the service was started with its privileges cut down and must not hold more."""
     return os.environ.get("KEEPBUS_PRIVILEGES") == "strict"
+
+
+def give_up() -> None:
+    """Give up every capability for good, as setpriv does for other services; raises OSError.
+
+    For a service that has started, with more, a process of its own that goes on with it. The bounding set
+    stays where it can't be cut; no-new-privs closes that way, too.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    number = 0
+    while libc.prctl(_PR_CAPBSET_READ, number, 0, 0, 0) >= 0:
+        libc.prctl(_PR_CAPBSET_DROP, number, 0, 0, 0)
+        number += 1
+    libc.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
+    if libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+    reduce_to(frozenset())
 
 
 def reduce_to(names: frozenset[str]) -> None:

@@ -150,7 +150,7 @@ def test_a_run_directory_in_use_is_refused(namespace: str) -> None:
         assert second.returncode == 2
         assert made.process is not None
         assert re.search(rf"a node runs in {made.run_dir} \(pid \d+\); stop it", second.stderr)
-        assert len(made.processes()) == 9
+        assert len(made.processes()) == 10
 
 
 def test_a_run_directory_with_a_long_name_is_refused(tmp_path: Path) -> None:
@@ -246,7 +246,8 @@ def test_a_service_is_swapped_by_one_file(namespace: str, tmp_path: Path) -> Non
     blocks = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(encoding="utf-8"), re.DOTALL)
     program.write_text(blocks[0], encoding="utf-8")
     ours = (templates() / "programs" / "checker.conf").read_text(encoding="utf-8")
-    (tmp_path / "checker.conf").write_text(ours.replace("-m keepbus_checker", str(program)), encoding="utf-8")
+    theirs = ours.replace("${python} -P -m keepbus_checker", f"${{confined}} ${{python}} -P {program}")
+    (tmp_path / "checker.conf").write_text(theirs, encoding="utf-8")
     servers = """
 virtual_server 192.0.2.200 80 {
     delay_loop 3
@@ -282,7 +283,9 @@ def test_a_crash_loop_costs_little_and_is_never_given_up(
 ) -> None:
     # R-F21. A program of ours waits by itself; any other is left to supervisord's pace of one a second.
     ours = (templates() / "programs" / "checker.conf").read_text(encoding="utf-8")
-    switch = f"command=/bin/sh -c '[ -e ${{run_dir}}/broken ] && exec {command}; exec \"$@\"' sh "
+    switch = (
+        f"command=${{confined}} /bin/sh -c '[ -e ${{run_dir}}/broken ] && exec {command}; exec \"$@\"' sh "
+    )
     (tmp_path / "checker.conf").write_text(ours.replace("command=", switch), encoding="utf-8")
     with node(namespace, configuration(100), "--programs", str(tmp_path)) as made:
         (made.directory / "dies.py").write_text(CRASHES, encoding="utf-8")
@@ -339,7 +342,7 @@ def test_output_goes_wherever_standard_output_goes(namespace: str, tmp_path: Pat
                 stdout=writer, stderr=subprocess.DEVNULL, start_new_session=True,
             )  # fmt: skip
             os.set_blocking(writer, False)
-            eventually("all are there", lambda: len(made.processes()) == 9, 15)
+            eventually("all are there", lambda: len(made.processes()) == 10, 15)
             while True:
                 try:
                     os.write(writer, b"x" * 4096)

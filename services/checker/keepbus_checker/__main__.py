@@ -5,17 +5,22 @@ from __future__ import annotations
 import random
 
 from keepbus.config.model import CheckerSection
+from keepbus.runtime import privileges
 from keepbus.runtime.service import Service
 from keepbus_checker.machine import Machine
+from keepbus_checker.runner import fork
 from keepbus_checker.shell import Shell, most_open
 
 
 def main() -> None:
     """Entry point of `keepbus-checker`."""
+    # Not by setpriv: what it takes away it takes from the scripts, too (docs/decisions/0203).
+    runner = fork()
+    privileges.give_up()
     service = Service(
         "checker", about="Probe the real servers and tell their verdicts.", section=CheckerSection
     )
-    shell = Shell(service.loop)
+    shell = Shell(service.loop, runner=runner)
     service.run(Machine(seed=random.SystemRandom().getrandbits(64), most_open=most_open()), shell.perform)
 
 

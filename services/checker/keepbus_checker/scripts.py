@@ -53,6 +53,11 @@ class Scripts:
         """SIGTERM, or SIGKILL, to the script's process group."""
         self._processes.signal(number, forced=forced)
 
+    def kill_all(self) -> None:
+        """SIGKILL for whatever runs."""
+        for number in self._commands:
+            self._processes.signal(number, forced=True)
+
     def _refused(self, number: int, reason: str) -> Iterable[Event]:
         return (ProbeEnded(number, Outcome.LOCAL, reason, 0, self._wall_ns()),)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import random
 import resource
+import socket
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -19,6 +20,7 @@ from keepbus_checker.effects import AbortProbe, EndScript, ForgetCheck, RunScrip
 from keepbus_checker.events import Outcome, ProbeEnded
 from keepbus_checker.files import Files
 from keepbus_checker.http import READ_OCTETS, HttpProbe
+from keepbus_checker.runner import Runner
 from keepbus_checker.scripts import MOST_AT_ONCE, Scripts
 from keepbus_checker.smtp_probe import SmtpProbe
 from keepbus_checker.tcp import Route, TcpProbes, outcome_of, words_of
@@ -42,8 +44,12 @@ class Shell:
         clock_ns: Callable[[], int] = time.monotonic_ns,
         wall_ns: Callable[[], int] = time.time_ns,
         number16: Callable[[], int] = lambda: _RANDOM.getrandbits(16),
+        runner: socket.socket | None = None,
     ) -> None:
-        """number16 draws the ids of DNS queries and the sequence numbers of echo requests."""
+        """number16 draws the ids of DNS queries and the sequence numbers of echo requests.
+
+        runner: who runs the scripts (keepbus_checker.runner); None: this process.
+        """
         self._loop = loop
         self._clock_ns = clock_ns
         self._wall_ns = wall_ns
@@ -52,7 +58,7 @@ class Shell:
         self._exchanges: dict[int, tuple[HttpProbe | SmtpProbe | DatagramProbe, int]] = {}
         """Those under way that send something, and the moments of their starts."""
         self._number16 = number16
-        self._scripts = Scripts(loop, wall_ns)
+        self._scripts = Scripts(loop, wall_ns) if runner is None else Runner(runner, loop, wall_ns)
         self._files = Files(loop, wall_ns)
         self._buffer = memoryview(bytearray(READ_OCTETS))
 
