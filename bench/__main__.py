@@ -11,8 +11,12 @@ import bench
 
 def main() -> int:
     """The exit status: 1 when a name is unknown."""
-    names = [module.name for module in pkgutil.iter_modules(bench.__path__) if not module.name.startswith("_")]
-    chosen = sys.argv[1:] or [name for name in names if hasattr(importlib.import_module(f"bench.{name}"), "main")]
+    names = [
+        module.name for module in pkgutil.iter_modules(bench.__path__) if not module.name.startswith("_")
+    ]
+    chosen = sys.argv[1:] or [
+        name for name in names if hasattr(importlib.import_module(f"bench.{name}"), "main")
+    ]
     for name in chosen:
         if name not in names:
             print(f"bench: no benchmark {name}; there are {', '.join(names)}", file=sys.stderr)
