@@ -6,8 +6,10 @@ import argparse
 import sys
 from pathlib import Path
 
+from keepbus.cli.compiling import limiting_driver
 from keepbus.cli.findings import as_json, render
 from keepbus.cli.terminal import Paint, colour_wanted, table
+from keepbus.config import ipvs_drivers
 from keepbus.config.compiler import compile_file
 from keepbus.config.keywords import blocks
 
@@ -38,6 +40,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="ID",
         help="what `@ID` conditions compare with [the short host name]",
     )
+    parser.add_argument(
+        "--ipvs-driver",
+        choices=ipvs_drivers.CHOICES,
+        default="",
+        help="refuse what this driver cannot carry, as `keepbus up` does [carry everything]",
+    )
     parser.add_argument("--json", action="store_true", help="a JSON list with one object per finding")
 
 
@@ -45,7 +53,12 @@ def run(options: argparse.Namespace) -> int:
     """0 clean, 1 warnings only, 2 errors."""
     if options.keywords:
         return _list_keywords()
-    compiled = compile_file(options.file, permissive=options.permissive, config_id=options.config_id)
+    compiled = compile_file(
+        options.file,
+        permissive=options.permissive,
+        config_id=options.config_id,
+        ipvs_driver=limiting_driver(options.ipvs_driver),
+    )
     if options.json:
         print(as_json(compiled.diagnostics))
     else:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from keepbus.cli.compiling import limiting_driver
 from keepbus.cli.findings import render
 from keepbus.cli.rundir import add_run_dir
 from keepbus.cli.terminal import Paint, clean, colour_wanted, columns, plural, wrap
@@ -74,6 +75,7 @@ def run(options: argparse.Namespace) -> int:
         file,
         permissive=options.permissive or (run_dir / "permissive").exists(),
         config_id=options.config_id or generation.config_id(run_dir),
+        ipvs_driver=limiting_driver(generation.ipvs_driver(run_dir)),
     )
     if compiled.diagnostics:
         for line in render(compiled, Paint(colour_wanted(sys.stderr))):

@@ -40,23 +40,25 @@ def run(options: argparse.Namespace) -> int:
         return _refuse(str(error))
     os.umask(0o007)
     permissive = options.permissive or (run_dir / "permissive").exists()
-    config_id = generation.config_id(run_dir)
+    config_id, driver = generation.config_id(run_dir), generation.ipvs_driver(run_dir)
     # One at a time: each compiles what it finds when it is its turn, so the last one has the last word.
     with _turn(run_dir):
-        configuration = compile_and_tell(source, permissive=permissive, config_id=config_id)
+        configuration = compile_and_tell(
+            source, permissive=permissive, config_id=config_id, ipvs_driver=driver
+        )
         if configuration is None:
             return _refuse(
                 f"{source} has errors; the node runs on with generation {generation.current(run_dir)}"
             )
-        return _hand_over(run_dir, configuration, source, config_id)
+        return _hand_over(run_dir, configuration, source, config_id, driver)
 
 
-def _hand_over(run_dir: Path, configuration: Configuration, source: Path, config_id: str) -> int:
+def _hand_over(run_dir: Path, configuration: Configuration, source: Path, config_id: str, driver: str) -> int:
     supervisord = rundir.supervisor_socket(run_dir)
     try:
         with Ear(run_dir, [f"state/{name}/service" for name in rundir.SERVICES]) as ear:
             call(supervisord, "supervisor.getState")  # before anything is written
-            number = generation.write(run_dir, configuration, source, config_id)
+            number = generation.write(run_dir, configuration, source, config_id, driver)
             call(supervisord, "supervisor.signalAllProcesses", "HUP")
             silent = _wait(ear, number, _CONFIRMATION_S)
     except NoNode as error:

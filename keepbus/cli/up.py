@@ -38,8 +38,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--permissive", action="store_true", help="run the file in spite of errors in it")
     parser.add_argument(
         "--ipvs-driver",
-        choices=("auto", "ipvs", "nftables", "dry-run"),
-        default="auto",
+        choices=ipvs_drivers.CHOICES,
+        default=ipvs_drivers.AUTO,
         help="who balances: the kernel's IPVS, nftables (NAT only), nobody; auto is the first that works",
     )
     parser.add_argument("--keep-addresses", action="store_true", help="leave virtual addresses when stopped")
@@ -69,19 +69,23 @@ def run(options: argparse.Namespace) -> int:
         )
     name: str = options.node or socket.gethostname()
     config_id: str = options.config_id or options.node or ""
-    configuration = compile_and_tell(options.file, permissive=options.permissive, config_id=config_id)
+    configuration = compile_and_tell(
+        options.file,
+        permissive=options.permissive,
+        config_id=config_id,
+        ipvs_driver=options.ipvs_driver,
+    )
     if configuration is None:
         return refuse(f"{options.file} has errors; correct them, or run it as it is with --permissive")
-    beyond = _beyond_driver(options.ipvs_driver, configuration)
-    if beyond and not options.permissive:
-        return refuse(f"{beyond}, or run the rest of the file with --permissive")
     for sentence in preflight.absent(configuration, preflight.interfaces()):
         print(f"keepbus: {sentence}", file=sys.stderr)
     try:
         lock = rundir.make(run_dir)
         (run_dir / "node").write_text(f"{name}\n", encoding="utf-8")
         remember_permissive(run_dir, options.permissive)
-        number = generation.write(run_dir, configuration, options.file.absolute(), config_id)
+        number = generation.write(
+            run_dir, configuration, options.file.absolute(), config_id, options.ipvs_driver
+        )
         confined = deployment.can_confine(_HELD_BY_SERVICES)
         urgent = not options.no_realtime and deployment.can_be_urgent()
         supervisord = deployment.render(_deployment(options, run_dir, confined, urgent))
@@ -137,14 +141,6 @@ def _deployment(
         ipvs_options=shlex.join(ipvs),
         overrides=options.programs,
     )
-
-
-def _beyond_driver(driver: str, configuration: Configuration) -> str:
-    """What the chosen driver cannot carry, in a sentence; empty when it can carry everything."""
-    for virtual_server in configuration.ipvs.virtual_servers:
-        if reason := ipvs_drivers.unsupported(driver, virtual_server):
-            return f"{virtual_server.name} cannot be run: {reason}"
-    return ""
 
 
 def _contents(configuration: Configuration) -> str:

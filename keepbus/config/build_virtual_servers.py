@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from keepbus.config import ipvs_drivers
 from keepbus.config.build_checks import Checks
-from keepbus.config.diagnostics import Note
+from keepbus.config.diagnostics import Findings, Note
 from keepbus.config.model import Forwarding, Protocol, RealServer, SorryServer, VirtualServer
 from keepbus.config.reader import Fields, TableReader
 from keepbus.config.syntax import Statement
@@ -30,9 +31,9 @@ _REAL_PLAIN = ("uthreshold", "lthreshold", "notify_up", "notify_down")
 
 
 def build_virtual_servers(
-    tables: TableReader, blocks: Iterable[Statement], checks: Checks
+    tables: TableReader, blocks: Iterable[Statement], checks: Checks, ipvs_driver: str
 ) -> tuple[VirtualServer, ...]:
-    """All virtual servers that can be used."""
+    """All virtual servers that can be used; ipvs_driver as for `compile_file`."""
     servers: dict[str, tuple[VirtualServer, Statement]] = {}
     for block in blocks:
         server = _VirtualServer(tables, block, checks).build()
@@ -49,7 +50,27 @@ def build_virtual_servers(
             )
             continue
         servers[server.name] = server, block
+    if ipvs_driver:
+        _check_driver(tables.findings, servers.values(), ipvs_driver)
     return tuple(server for server, _ in servers.values())
+
+
+def _check_driver(
+    findings: Findings, servers: Iterable[tuple[VirtualServer, Statement]], driver: str
+) -> None:
+    """Refuse what the driver cannot carry; one that only may stand in is no reason to refuse anything."""
+    stands_in = driver == ipvs_drivers.AUTO
+    for server, block in servers:
+        reason = ipvs_drivers.unsupported(ipvs_drivers.NFTABLES if stands_in else driver, server)
+        if reason and stands_in:
+            findings.warning(
+                "ipvs-driver",
+                f"this host has no ip_vs, and {reason}",
+                block.at(0, 3),
+                advice="without ip_vs this virtual server is not run",
+            )
+        elif reason:
+            findings.error("ipvs-driver", reason, block.at(0, 3), lenient=True)
 
 
 class _VirtualServer:

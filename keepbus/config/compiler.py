@@ -67,11 +67,15 @@ class Compiled:
         return tuple(found for found in self.diagnostics if found.severity is Severity.WARNING)
 
 
-def compile_file(path: Path, *, permissive: bool = False, config_id: str = "") -> Compiled:
+def compile_file(
+    path: Path, *, permissive: bool = False, config_id: str = "", ipvs_driver: str = ""
+) -> Compiled:
     """Compile a file. Never raises for what stands in the file, nor when it can't be read.
 
     permissive: errors for which a reasonable reading exists are warnings, and that reading is taken.
     config_id: what `@ID` conditions compare with; the short host name when empty.
+    ipvs_driver: a name of `keepbus.config.ipvs_drivers`; what that driver cannot carry is an error. `auto`
+    says that nftables may have to stand in on this host: a warning. Empty: everything can be carried.
     """
     config_id = config_id or os.uname().nodename.partition(".")[0]
     findings = Findings(permissive=permissive)
@@ -80,7 +84,7 @@ def compile_file(path: Path, *, permissive: bool = False, config_id: str = "") -
     with _collector_paused():
         source = reader.read(path.absolute(), str(path))
         if source is not None:
-            configuration = _compile(source, path, reader, findings, config_id)
+            configuration = _compile(source, path, reader, findings, config_id, ipvs_driver)
     return Compiled(
         configuration=None if findings.has_errors else configuration,
         diagnostics=findings.diagnostics(tuple(reader.names)),
@@ -99,7 +103,9 @@ def _collector_paused() -> Iterator[None]:
             gc.enable()
 
 
-def _compile(source: Source, path: Path, reader: Reader, findings: Findings, config_id: str) -> Configuration:
+def _compile(
+    source: Source, path: Path, reader: Reader, findings: Findings, config_id: str, ipvs_driver: str
+) -> Configuration:
     root = Statement([""], source, 1, 0)
     root.children = parse(source, path.resolve(), reader, findings, config_id, knows)
     tables = TableReader(findings)
@@ -114,7 +120,7 @@ def _compile(source: Source, path: Path, reader: Reader, findings: Findings, con
     defaults, global_defs = _global_defs(tables, blocks["global_defs"])
     instances, targets = build_instances(tables, blocks["vrrp_instance"], defaults)
     checks = Checks(tables, build_track_files(tables, blocks["track_file"]))
-    virtual_servers = build_virtual_servers(tables, blocks["virtual_server"], checks)
+    virtual_servers = build_virtual_servers(tables, blocks["virtual_server"], checks, ipvs_driver)
     if not global_defs.script_user and tables.without_user and not has_script_user():
         _tell_without_user(findings, tables.without_user)
     return Configuration(

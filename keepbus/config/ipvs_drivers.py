@@ -9,6 +9,9 @@ from keepbus.config.model import Forwarding, VirtualServer
 IPVS = "ipvs"
 NFTABLES = "nftables"
 DRY_RUN = "dry-run"
+AUTO = "auto"
+CHOICES = (AUTO, IPVS, NFTABLES, DRY_RUN)
+"""What an operator may name; auto is the first of ipvs and nftables that works."""
 
 NFTABLES_SCHEDULERS = ("rr", "wrr", "sh")
 _MOST_WEIGHT = 65535

@@ -33,10 +33,13 @@ class NoConfigurationError(Exception):
     """There is no readable generation; the message says what to do."""
 
 
-def write(run_dir: Path, configuration: Configuration, source: Path, config_id: str = "") -> int:
+def write(
+    run_dir: Path, configuration: Configuration, source: Path, config_id: str = "", ipvs_driver: str = ""
+) -> int:
     """Write the next generation, make it current, drop old ones; its number.
 
     config_id: what `@ID` conditions of the file were compared with; empty: the short host name.
+    ipvs_driver: the one that the node was started with. A reload compiles with the same two.
     Raises OSError when the run directory cannot be written; nothing changes then.
     """
     directory = run_dir / "config"
@@ -50,8 +53,8 @@ def write(run_dir: Path, configuration: Configuration, source: Path, config_id: 
         path = fresh / f"{section}.json"
         path.touch(mode=0o640)
         path.write_text(text, encoding="utf-8")
-    (fresh / "source").write_text(f"{source}\n", encoding="utf-8")
-    (fresh / "config_id").write_text(f"{config_id}\n", encoding="utf-8")
+    for name, text in (("source", str(source)), ("config_id", config_id), ("ipvs_driver", ipvs_driver)):
+        (fresh / name).write_text(f"{text}\n", encoding="utf-8")
     os.rename(fresh, directory / str(generation))
     link = directory / ".current.new"
     with contextlib.suppress(FileNotFoundError):
@@ -123,8 +126,17 @@ def source(run_dir: Path) -> Path:
 
 def config_id(run_dir: Path) -> str:
     """What `@ID` conditions of the current generation's file were compared with; empty: the host's name."""
+    return _remembered(run_dir, "config_id")
+
+
+def ipvs_driver(run_dir: Path) -> str:
+    """The IPVS driver that the node was started with, empty: not known."""
+    return _remembered(run_dir, "ipvs_driver")
+
+
+def _remembered(run_dir: Path, name: str) -> str:
     with contextlib.suppress(OSError):
-        return (run_dir / "config" / "current" / "config_id").read_text(encoding="utf-8").strip()
+        return (run_dir / "config" / "current" / name).read_text(encoding="utf-8").strip()
     return ""
 
 
