@@ -23,6 +23,13 @@ class Handler(BaseHTTPRequestHandler):
         """Be silent."""
 
 
+class Server(ThreadingHTTPServer):
+    """Serves each client by itself."""
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that leaves early is no news."""
+
+
 if __name__ == "__main__":
     Handler.name = sys.argv[1].encode()
-    ThreadingHTTPServer(("0.0.0.0", 80), Handler).serve_forever()
+    Server(("0.0.0.0", 80), Handler).serve_forever()
