@@ -138,8 +138,9 @@ def fetch(target: Target, request: bytes, virtualhost: str, timeout_s: float) ->
         raise Failed(f"nobody listens on {who}") from None
     except OSError as error:
         raise Failed(f"{who} cannot be reached ({error.strerror or error})") from None
-    except UnicodeError:
-        raise Failed(f"{target.host} is no name of a host") from None
+    except ValueError as error:  # of a name that no resolver and no handshake takes
+        name = virtualhost or target.host
+        raise Failed(f"{name} cannot be the name of a host ({error})") from None
 
 
 def _exchange(sock: socket.socket, request: bytes, who: str, timeout_s: float) -> Page:
@@ -182,9 +183,9 @@ def _request(target: Target, virtualhost: str, http_protocol: str) -> bytes:
 
 def _server_name(target: Target, virtualhost: str) -> str | None:
     """What the handshake names: a name, never an address."""
-    name = virtualhost.partition(":")[0] or target.host
+    name = urllib.parse.urlsplit(f"//{virtualhost or target.authority}").hostname
     try:
-        ipaddress.ip_address(name)
+        ipaddress.ip_address(name or "")
     except ValueError:
         return name
     return None

@@ -18,7 +18,7 @@ import pytest
 from keepbus_checker.answer import Answer, request
 
 from keepbus.cli.__main__ import main
-from keepbus.cli.digest import Target, _request, parse
+from keepbus.cli.digest import Target, _request, _server_name, parse
 from keepbus.config.model import StatusRange, Url
 
 BODY = b"hello\n" * 1000
@@ -209,6 +209,29 @@ def test_what_is_no_url(url: str, capsys: pytest.CaptureFixture[str]) -> None:
     captured = capsys.readouterr()
     assert captured.err.startswith("keepbus: ")
     assert len(captured.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("virtualhost", [".example.com", "a..b", "[::1", "x" * 70 + ".com"])
+def test_names_that_no_handshake_takes(virtualhost: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"https://127.0.0.1:{listener.getsockname()[1]}/"
+        assert main(["digest", "-t", "0.2", url, "--virtualhost", virtualhost]) == 1
+    error = capsys.readouterr().err
+    assert f"{virtualhost} cannot be the name of a host" in error
+    assert len(error.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("virtualhost", "name"),
+    [
+        ("www.example.com:8443", "www.example.com"),
+        ("[2001:db8::1]:443", None),
+        ("192.0.2.1", None),
+        ("", "h"),
+    ],
+)
+def test_what_the_handshake_names(virtualhost: str, name: str | None) -> None:
+    assert _server_name(Target(True, "h", 443, "/"), virtualhost) == name
 
 
 def test_a_virtual_host_adds_no_lines(capsys: pytest.CaptureFixture[str]) -> None:
