@@ -117,6 +117,13 @@ class TestSmtp:
             check.id for check in checks(found)
         ]
 
+    def test_a_host_inherits_the_real_servers_connect_timeout_not_the_checkers(self, tmp_path: Path) -> None:
+        body = "SMTP_CHECK {\n connect_timeout 3\n host {\n connect_ip 10.0.0.3\n }\n}"
+        found = compiled(tmp_path, f"connect_timeout 2\n{body}")
+        assert [(check.address, check.connect_timeout_us) for check in checks(found)] == [
+            ("10.0.0.3", 2 * S), ("10.0.0.1", 3 * S),
+        ]  # fmt: skip
+
     def test_a_connection_beside_the_hosts_is_one_more(self, tmp_path: Path) -> None:
         found = compiled(tmp_path, "SMTP_CHECK {\n connect_ip 10.0.0.9\n host {\n connect_ip 10.0.0.3\n }\n}")
         assert [check.address for check in checks(found)] == ["10.0.0.3", "10.0.0.9"]

@@ -92,6 +92,10 @@ def test_writing_moving_and_removing_are_told_others_are_not(tmp_path: Path) -> 
     assert watch.told() == [str(path)]
     (tmp_path / "other").rename(path)
     assert watch.told() == [str(path)]
+    path.rename(tmp_path / "away")
+    assert watch.told() == [str(path)]
+    (tmp_path / "away").rename(path)
+    assert watch.told() == [str(path)]
     path.unlink()
     assert watch.told() == [str(path)]
     with path.open("w", encoding="ascii") as half:
