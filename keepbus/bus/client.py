@@ -12,6 +12,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import zmq
@@ -33,7 +34,9 @@ WITHDRAWN = b"\xc0"
 """Body frame (msgpack nil) of a state whose object is no more."""
 
 _MOST_MESSAGES_PER_READ = 500
-_MOST_REPEATS_PER_CALL = 20
+_STATES_PER_CALL = 20
+"""What was said anew since the last call of `repeat` counts, so that a busy speaker repeats less."""
+_LEAST_REPEATS_PER_CALL = 5
 _HIGH_WATER_MARK = 10_000
 _STATE_PREFIX = f"{Kind.STATE}/"
 
@@ -175,7 +178,9 @@ class Speaker:
         self._seq = 0
         self._nth: dict[str, int] = {}
         self._states: dict[str, tuple[Header, bytes]] = {}
-        self._to_repeat: list[str] = []
+        """In the order in which they were sent, the one that was not for the longest time first."""
+        self._states_sent = 0
+        """Since the last call of `repeat`."""
         self.counters = Counters()
 
     def publish(self, body: Body, cause: str = "") -> str:
@@ -196,18 +201,16 @@ class Speaker:
         return frozenset(self._states)
 
     def repeat(self) -> int:
-        """Send the next few states again; how many. Call it a few times a second."""
-        if not self._to_repeat:
-            self._to_repeat = list(self._states)
-        batch, self._to_repeat = (
-            self._to_repeat[:_MOST_REPEATS_PER_CALL],
-            self._to_repeat[_MOST_REPEATS_PER_CALL:],
-        )
+        """Send the few states again that were not sent for the longest time; how many.
+
+        Call it a few times a second.
+        """
+        most = max(_STATES_PER_CALL - self._states_sent, _LEAST_REPEATS_PER_CALL)
+        self._states_sent = 0
+        batch = list(islice(self._states, most))
         for topic in batch:
-            state = self._states.get(topic)
-            if state is not None:
-                header, frame = state
-                self._transmit(topic, encode_header(header, self._wall_ns()), frame)
+            header, frame = self._states[topic] = self._states.pop(topic)
+            self._transmit(topic, encode_header(header, self._wall_ns()), frame)
         return len(batch)
 
     def close(self, linger_ms: int = 200) -> None:
@@ -230,7 +233,9 @@ class Speaker:
             cause=cause,
         )
         if topic.startswith(_STATE_PREFIX):
+            self._states.pop(topic, None)
             self._states[topic] = (header, frame)
+            self._states_sent += 1
         self._transmit(topic, encode_header(header), frame)
         return header.id
 

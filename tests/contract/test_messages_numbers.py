@@ -82,3 +82,29 @@ def test_a_withdrawn_object_that_comes_again_is_news(wire: Wire) -> None:
     assert [header.nth for _, header, _ in read] == [1, 2, 3]
     assert read[1][2] == WITHDRAWN == b"\xc0"
     assert wire.speaker.repeat() == 1
+
+
+def repeated(wire: Wire) -> list[str]:
+    return [wire.read()[0].rpartition("/")[2] for _ in range(wire.speaker.repeat())]
+
+
+def test_what_was_not_sent_for_the_longest_time_is_repeated_first(wire: Wire) -> None:
+    for number in range(50):
+        wire.speaker.publish(state(f"n{number}"))
+        wire.read()
+    assert repeated(wire) == [f"n{number}" for number in range(5)], "so much was said just now"
+    assert repeated(wire) == [f"n{number}" for number in range(5, 25)]
+    for name in ("n26", "n7", "n26"):
+        wire.speaker.publish(state(name))
+        wire.read()
+    wire.speaker.withdraw("state/notify/object/n27")
+    wire.read()
+    assert repeated(wire) == ["n25", *(f"n{number}" for number in range(28, 43))], "16, for 4 were said"
+    assert repeated(wire) == [*(f"n{number}" for number in (*range(43, 50), *range(7), *range(8, 14)))]
+
+
+def test_a_few_states_are_repeated_each_time(wire: Wire) -> None:
+    for name in "abc":
+        wire.speaker.publish(state(name))
+        wire.read()
+    assert [repeated(wire) for _ in range(3)] == [["a", "b", "c"]] * 3
