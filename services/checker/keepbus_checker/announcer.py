@@ -18,8 +18,8 @@ REFRESH_NS = 5_000_000_000
 """A verdict that stays is told again at most this often."""
 HEARING_NS = 1_500_000_000
 """So long after the start nothing is told as unknown: an earlier process's verdicts may still come."""
-_TICK_NS = 100_000_000
-_MOST_PER_TICK = 5
+_TICK_NS = 500_000_000
+_MOST_PER_TICK = 25
 
 
 class Announcer:
