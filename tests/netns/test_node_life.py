@@ -265,8 +265,9 @@ virtual_server 192.0.2.200 80 {
     with node(namespace, configuration(100) + servers, *options) as made:
         service = made.hear("state/checker/service", lambda m: m.body.status == "ready", 5)
         assert service.body.detail == "every check is up by decree"
-        server = made.hear("state/ipvs/virtual_server/", lambda m: m.body.weight_up == 1, 10)
-        assert server.body.real_servers[0].verdict == "up"
+        topic = "state/ipvs/virtual_server/"
+        server = made.hear(topic, lambda m: m.body.real_servers[0].verdict == "up", 10)
+        assert server.body.weight_up == 1
 
 
 CRASHES = """
