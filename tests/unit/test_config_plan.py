@@ -33,7 +33,7 @@ from keepbus.config.model import (
     VrrpInstance,
     VrrpSection,
 )
-from keepbus.config.plan import Action, Item, Kind, Plan, compare
+from keepbus.config.plan import Action, Item, Kind, Plan, _rest, compare
 
 ADDRESS = VirtualAddress(address="192.0.2.1", prefix=24, interface="eth0")
 SECOND = VirtualAddress(address="192.0.2.2", prefix=24, interface="eth0")
@@ -132,6 +132,39 @@ def variants(value: Any) -> list[Any]:
 
 COPIES = ("script_user", "enable_script_security", "address_lease")
 """Sections hold these as global_defs says them."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Named:
+    """A thing of a section that no plan knows by name."""
+
+    name: str
+    interval_us: int = 1_000_000
+
+
+@dataclasses.dataclass(frozen=True)
+class Section:
+    """A section of tomorrow."""
+
+    things: tuple[Named, ...] = ()
+    words: tuple[str, ...] = ()
+    timeout_s: int = 3
+    told_elsewhere: int = 0
+
+
+def test_what_a_section_will_hold_tomorrow_is_told_too() -> None:
+    before = Section(things=(Named("a"), Named("b")), words=("x",))
+    after = Section(
+        things=(Named("c"), Named("b", 2_000_000)), words=("x", "y"), timeout_s=4, told_elsewhere=1
+    )
+    items = list(_rest("vrrp", before, after, {"told_elsewhere"}))
+    assert [(item.action, item.name, told(item)) for item in items] == [
+        (Action.REMOVED, "a", []),
+        (Action.ADDED, "c", []),
+        (Action.CHANGED, "b", ["interval 1 s → 2 s"]),
+        (Action.CHANGED, "vrrp", ["words x → x, y", "timeout 3 s → 4 s"]),
+    ]
+    assert not list(_rest("vrrp", before, before, ()))
 
 
 def test_nothing_changes() -> None:
