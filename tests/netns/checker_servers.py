@@ -120,11 +120,18 @@ def page(path: str, **settings: Any) -> Url:
 class Checker:
     """The checker's own machine, shell and loop in this process, without a bus."""
 
-    def __init__(self, checks: Sequence[Check], *, most_open: int = 1000, seed: int = 1) -> None:
+    def __init__(
+        self,
+        checks: Sequence[Check] = (),
+        *,
+        section: CheckerSection | None = None,
+        most_open: int = 1000,
+        seed: int = 1,
+    ) -> None:
         self.verdicts: dict[str, list[CheckVerdict]] = {}
         self.failures: dict[str, list[ProbeFailed]] = {}
         self.effects: list[Any] = []
-        self._section = CheckerSection(checks=tuple(checks))
+        self._section = section or CheckerSection(checks=tuple(checks))
         self.loop = Loop()
         self.shell = Shell(self.loop)
         self.machine = Machine(seed=seed, most_open=most_open)

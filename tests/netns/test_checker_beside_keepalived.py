@@ -1,0 +1,185 @@
+"""The same file and the same servers for keepalived's checkers and for keepbus's: the same verdicts.
+
+keepalived runs without ip_vs, through the library of the benchmarks that answers for the kernel.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import pytest
+from checker_peers import UdpServer, dns_answer, smtp
+from checker_servers import Checker, Server
+
+from keepbus.config.compiler import compile_file
+from keepbus.contracts.checker import Verdict
+
+ROOT = Path(__file__).resolve().parents[2]
+pytestmark = pytest.mark.skipif(
+    os.geteuid() != 0 or not all(map(shutil.which, ("keepalived", "gcc", "unshare"))),
+    reason="needs root, keepalived, gcc and unshare: checks were not compared with keepalived's",
+)
+GREETING, HELLO, BYE = b"220 here\r\n", b"250 hello\r\n", b"221 bye\r\n"
+RECORD = b"\xc0\x0c\0\x01\0\x01\0\0\x0e\x10\0\x04\xc0\0\x02\x01"
+SECONDS = 7.0
+
+
+def mail(*talk: bytes | float) -> Callable[[], int]:
+    """A server, and its port."""
+    return lambda: Server(smtp(*talk), reads=False).port
+
+
+def udp(answers: Callable[[bytes], Iterable[bytes]]) -> Callable[[], int]:
+    return lambda: UdpServer(answers).port
+
+
+def nobody() -> int:
+    return 9
+
+
+DNS, SMTP = "DNS_CHECK", "SMTP_CHECK"
+WANTS = "require_reply 01xf\nmin_reply_length 1"
+# Checker, its lines, what listens, and whether keepalived's source and manual let one expect it up.
+CASES: dict[str, tuple[str, str, Callable[[], int], bool]] = {
+    "smtp good": (SMTP, "", mail(GREETING, HELLO, BYE), True),
+    "smtp greeting in pieces": (SMTP, "", mail(b"22", 0.2, b"0 x\r", 0.2, b"\n", HELLO, BYE), True),
+    "smtp no": (SMTP, "", mail(b"554 no\r\n"), False),
+    "smtp greeting of two lines": (SMTP, "", mail(b"220-two\r\n220 lines\r\n"), False),
+    "smtp helo refused": (SMTP, "", mail(GREETING, b"451 later\r\n"), False),
+    "smtp quit refused": (SMTP, "", mail(GREETING, HELLO, b"502 what\r\n"), True),
+    "smtp no answer to quit": (SMTP, "", mail(GREETING, HELLO, b""), False),
+    "smtp silence": (SMTP, "", mail(9.0), False),
+    "smtp nobody": (SMTP, "", nobody, False),
+    "dns good": (DNS, "name example.org\ntype a", udp(lambda q: [dns_answer(q, tail=RECORD)]), True),
+    "dns without answers": (DNS, "", udp(lambda q: [dns_answer(q)]), True),
+    "dns servfail": (DNS, "", udp(lambda q: [dns_answer(q, flags=0x8182)]), False),
+    "dns nxdomain": (DNS, "", udp(lambda q: [dns_answer(q, flags=0x8183)]), False),
+    "dns other id": (DNS, "", udp(lambda q: [dns_answer(q, identity=q[1] << 8 ^ 0x5AA5)]), False),
+    "dns other id, then the right one": (
+        DNS, "", udp(lambda q: [dns_answer(q, identity=q[1] << 8 ^ 0x5AA5), dns_answer(q)]), True,
+    ),
+    "dns short, then whole": (DNS, "", udp(lambda q: [q[:5], dns_answer(q)]), True),
+    "dns silence": (DNS, "", udp(lambda q: []), False),
+    "dns nobody": (DNS, "", nobody, False),
+    "udp silence": ("UDP_CHECK", "", udp(lambda q: []), True),
+    "udp nobody": ("UDP_CHECK", "", nobody, False),
+    "udp as wanted": ("UDP_CHECK", WANTS, udp(lambda q: [b"\x01\x7f\x03"]), True),
+    "udp not as wanted": ("UDP_CHECK", WANTS, udp(lambda q: [b"\x01\x7e\x03"]), False),
+    "udp shorter than the pattern": ("UDP_CHECK", WANTS, udp(lambda q: [b"\x01"]), True),
+    "udp too long": (
+        "UDP_CHECK", f"{WANTS}\nmax_reply_length 3", udp(lambda q: [b"\x01\x7f\x03\x04"]), False,
+    ),
+    "udp payload": (
+        "UDP_CHECK", "payload Ab12f 3\nrequire_reply AB120f03", udp(lambda q: [q]), True,
+    ),
+    "udp wanted, silence": ("UDP_CHECK", WANTS, udp(lambda q: []), False),
+    "ping": ("PING_CHECK", "", nobody, True),
+    "misc 0": ("MISC_CHECK", 'misc_path "/usr/bin/test 1 = 1"', nobody, True),
+    "misc 1": ("MISC_CHECK", 'misc_path "/usr/bin/test 1 = 2"', nobody, False),
+    "misc 2": ("MISC_CHECK", 'misc_path "/usr/bin/test 1 -eq x"', nobody, False),
+    "misc 2, dynamic": ("MISC_CHECK", 'misc_path "/usr/bin/test 1 -eq x"\nmisc_dynamic', nobody, True),
+    "misc too long": ("MISC_CHECK", 'misc_path "/usr/bin/sleep 30"\nmisc_timeout 1', nobody, False),
+    "file 1": ("FILE_CHECK", "track_file one\nweight 0", nobody, False),
+    "file 1 reverse": ("FILE_CHECK", "track_file one\nweight 0 reverse", nobody, True),
+    "file 0": ("FILE_CHECK", "track_file none\nweight 0", nobody, True),
+    "file weight": ("FILE_CHECK", "track_file one\nweight -5", nobody, True),
+}  # fmt: skip
+
+
+def configuration(folder: Path) -> str:
+    """One virtual server, for each case a real server with an address of its own on loopback."""
+    servers = []
+    for index, (kind, lines, listens, _) in enumerate(CASES.values()):
+        body = lines
+        if kind not in ("FILE_CHECK", "MISC_CHECK"):
+            body = f"connect_ip 127.0.0.1\nconnect_port {listens()}\nconnect_timeout 1\n{lines}"
+        servers.append(f"real_server 127.0.9.{index + 1} 80 {{\n{kind} {{\n{body}\n}}\n}}")
+    # Whatever the defaults are, one failure is enough here.
+    return f"""
+global_defs {{
+    script_user root
+    enable_script_security
+}}
+track_file one {{
+    file {folder}/one
+}}
+track_file none {{
+    file {folder}/none
+}}
+virtual_server 192.0.2.1 80 {{
+    delay_loop 1
+    delay_before_retry 1
+    retry 1
+    warmup 0
+    lb_algo rr
+    lb_kind NAT
+    protocol TCP
+{chr(10).join(servers)}
+}}
+"""
+
+
+def in_a_namespace(folder: Path) -> None:
+    """What the test runs alone in a network namespace; the two lists of those that are down, as JSON."""
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+    Path("/proc/sys/net/ipv4/ping_group_range").write_text("0 2147483647", encoding="ascii")
+    (folder / "one").write_text("0\n", encoding="ascii")
+    file = folder / "keepalived.conf"
+    file.write_text(configuration(folder), encoding="utf-8")
+    shim = folder / "shim.so"
+    source = ROOT / "bench" / "checker_ipvs_shim.c"
+    subprocess.run(["gcc", "-shared", "-fPIC", "-o", shim, source, "-ldl"], check=True)
+    with (folder / "log").open("w", encoding="utf-8") as log:
+        keepalived = subprocess.Popen(
+            ["keepalived", "-C", "-n", "-l", "-f", file, "-p", folder / "p", "-c", folder / "c"],
+            env={**os.environ, "LD_PRELOAD": str(shim)}, stdout=log, stderr=log,
+        )  # fmt: skip
+        try:
+            time.sleep(1)
+            # keepalived says nothing of a server that is down because of its file from the start.
+            (folder / "one").write_text("1\n", encoding="ascii")
+            time.sleep(SECONDS - 1)
+        finally:
+            keepalived.send_signal(signal.SIGTERM)
+            keepalived.wait(10)
+    text = (folder / "log").read_text(encoding="utf-8").partition("Stopping")[0]
+    theirs: dict[int, bool] = {}
+    for change, index in re.findall(r"(Removing|Adding) service \[127\.0\.9\.(\d+)\]", text):
+        theirs[int(index) - 1] = change == "Removing"
+    compiled = compile_file(file)
+    assert compiled.configuration is not None, compiled.diagnostics
+    section = compiled.configuration.checker
+    checker = Checker(section=section)
+    checker.run(seconds=SECONDS)
+    (virtual,) = compiled.configuration.ipvs.virtual_servers
+    ours = [
+        index
+        for index, server in enumerate(virtual.real_servers)
+        if any(checker.last(use.check).verdict is Verdict.DOWN for use in server.checks)
+    ]
+    print(json.dumps([sorted(index for index, down in theirs.items() if down), ours]))
+
+
+def test_verdicts_are_keepaliveds(tmp_path: Path) -> None:
+    result = subprocess.run(
+        ["unshare", "-n", sys.executable, __file__, str(tmp_path)],
+        capture_output=True, text=True, timeout=90, check=False,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    theirs, ours = json.loads(result.stdout.splitlines()[-1])
+    names = list(CASES)
+    assert [names[index] for index in ours] == [names[index] for index in theirs]
+    assert [names[index] for index in theirs] == [name for name, (*_, up) in CASES.items() if not up]
+
+
+if __name__ == "__main__":
+    in_a_namespace(Path(sys.argv[1]))
