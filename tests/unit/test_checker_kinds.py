@@ -1,4 +1,7 @@
-"""SMTP, UDP, MISC and FILE checks in the machine: when, what counts, and the weights (features 13.2)."""
+"""SMTP, UDP, MISC and FILE checks in the machine: when, what counts, and the weights (features 13.2).
+
+The moments of SMTP_CHECK and MISC_CHECK were also seen with keepalived 2.2.7 and the same targets.
+"""
 
 from __future__ import annotations
 
