@@ -2,7 +2,8 @@
 
 Law of this file: nothing here can keep supervisord from working. Its output is taken at once, whatever the
 terminal does; lines that the terminal does not take are dropped and counted. When this process dies,
-supervisord gets SIGTERM from the kernel; when supervisord dies, its services do.
+supervisord gets SIGTERM from the kernel; when supervisord dies, its services do. `keepbus up` becomes this
+module by exec, so that what stays in memory is no more than what is here.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import zmq
@@ -82,26 +83,27 @@ class Relay:
         self._waiting += octets
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Duty:
+    """How a node is to be held."""
+
+    strict: bool
+    """Tells the services to refuse surplus privileges."""
+    urgent: bool
+    """Puts supervisord into the real-time class, but not what it starts."""
+    is_up: str
+    """The sentence that says the node is up."""
+
+
 class Foreground:
     """One run of a node, from the start of supervisord to its end."""
 
-    def __init__(
-        self,
-        run_dir: Path,
-        configuration: Path,
-        *,
-        lock: int,
-        strict: bool,
-        urgent: bool,
-        is_up: Callable[[], str],
-    ) -> None:
-        """configuration is supervisord's; lock the descriptor that holds the run directory; strict tells
-        the services to refuse surplus privileges; urgent puts supervisord into the real-time class, but not
-        what it starts; is_up makes the sentence that says the node is up."""
+    def __init__(self, run_dir: Path, configuration: Path, lock: int, duty: Duty) -> None:
+        """configuration is supervisord's; lock the descriptor that holds the run directory."""
         self._run_dir = run_dir
         self._socket = rundir.supervisor_socket(run_dir)
         self._relay = Relay()
-        self._is_up = is_up
+        self._is_up = duty.is_up
         self._stop_at: float | None = None
         self._status = 0
         self._reloader: subprocess.Popen[bytes] | None = None
@@ -109,7 +111,7 @@ class Foreground:
         prctl(_PR_SET_CHILD_SUBREAPER, 1)
         self._signals = _signal_socket()
         environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-        environment["KEEPBUS_PRIVILEGES"] = "strict" if strict else ""
+        environment["KEEPBUS_PRIVILEGES"] = "strict" if duty.strict else ""
         self._supervisord = subprocess.Popen(
             [sys.executable, "-P", "-m", "supervisor.supervisord", "-n", "-c", str(configuration)],
             stdin=subprocess.DEVNULL,
@@ -118,7 +120,7 @@ class Foreground:
             env=environment,
             pass_fds=(lock,),
             process_group=0,
-            preexec_fn=lambda: _become_supervisord(urgent),
+            preexec_fn=lambda: _become_supervisord(duty.urgent),
         )
         self._pidfd = os.pidfd_open(self._supervisord.pid)
         self._alive = True
@@ -147,7 +149,7 @@ class Foreground:
                 absent = arrivals.absent()
                 late = time.monotonic() > give_up_at
                 if not absent:
-                    self._relay.say(self._is_up())
+                    self._relay.say(self._is_up)
                 elif late and self._stop_at is None:
                     self._relay.say(
                         f"{', '.join(absent)} did not report within {_UP_LIMIT_S:.0f} s; see the lines above"
@@ -328,3 +330,23 @@ def _signal_socket() -> socket.socket:
         signal.signal(number, lambda *_: None)
     signal.set_wakeup_fd(writer.detach(), warn_on_full_buffer=False)
     return reader
+
+
+def arguments(run_dir: Path, configuration: Path, lock: int, duty: Duty) -> list[str]:
+    """The interpreter's arguments that make `main` run such a node."""
+    return [
+        "-m", "keepbus.cli.foreground", str(run_dir), str(configuration), str(lock),
+        "strict" if duty.strict else "lax", "urgent" if duty.urgent else "ordinary", duty.is_up,
+    ]  # fmt: skip
+
+
+def main() -> int:
+    """What `keepbus up` becomes when the node is ready to start; the exit status."""
+    run_dir, configuration, lock, strict, urgent, is_up = sys.argv[1:]
+    duty = Duty(strict=strict == "strict", urgent=urgent == "urgent", is_up=is_up)
+    os.set_inheritable(int(lock), False)
+    return Foreground(Path(run_dir), Path(configuration), int(lock), duty).run()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

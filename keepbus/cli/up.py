@@ -8,10 +8,10 @@ import shlex
 import socket
 import sys
 from pathlib import Path
+from typing import NoReturn
 
-from keepbus.cli import preflight
+from keepbus.cli import foreground, preflight
 from keepbus.cli.compiling import compile_and_tell
-from keepbus.cli.foreground import Foreground
 from keepbus.cli.rundir import add_run_dir
 from keepbus.config import ipvs_drivers
 from keepbus.config.model import Configuration
@@ -98,18 +98,24 @@ def run(options: argparse.Namespace) -> int:
             "keepbus: setpriv cannot be used here; every service keeps all privileges of this process",
             flush=True,
         )
-    node = Foreground(
+    return _stay_small(
         run_dir,
         supervisord,
-        lock=lock,
-        strict=confined,
-        urgent=urgent,
-        is_up=lambda: (
-            f"node {name} is up: {_contents(configuration)}, generation {number}, in {run_dir}; "
-            "stop with Ctrl-C or SIGTERM"
+        lock,
+        foreground.Duty(
+            strict=confined,
+            urgent=urgent,
+            is_up=f"node {name} is up: {_contents(configuration)}, generation {number}, in {run_dir}; "
+            "stop with Ctrl-C or SIGTERM",
         ),
     )
-    return node.run()
+
+
+def _stay_small(run_dir: Path, supervisord: Path, lock: int, duty: foreground.Duty) -> NoReturn:
+    """Become the part of this program that stays: what compiling took of memory is given back."""
+    sys.stdout.flush()
+    os.set_inheritable(lock, True)
+    os.execv(sys.executable, [sys.executable, "-P", *foreground.arguments(run_dir, supervisord, lock, duty)])
 
 
 def remember_permissive(run_dir: Path, permissive: bool) -> None:
