@@ -7,6 +7,7 @@ runs and ends, too. When the runner ends, so does checker, and its supervisor st
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
@@ -31,6 +32,8 @@ _MESSAGES_PER_TURN = 64
 def fork() -> socket.socket:
     """Start the runner; the socket on which it is told what to do. Raises OSError."""
     ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
+    # What is there already belongs to both: the collector would write to every page of it.
+    gc.freeze()
     if os.fork() == 0:
         try:
             ours.close()
