@@ -18,7 +18,8 @@ mount -t sysfs sys /sys
 mount -t tmpfs run /run
 mkdir /run/results
 mount -t hostfs -o {results} none /run/results
-mount -t tmpfs tmp /tmp
+mkdir /run/tmp
+export TMPDIR=/run/tmp
 unset PYTHONDONTWRITEBYTECODE
 export PYTHONPYCACHEPREFIX=/run/pycache
 exec {python} {guest} /run/results {scenarios}
