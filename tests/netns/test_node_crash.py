@@ -111,7 +111,7 @@ def test_a_node_that_is_dead_or_frozen_loses_the_address_before_the_peer_has_it(
     for _ in range(4):
         with pair() as nodes:
             victims = nodes.first.processes()
-            assert len(victims) == 9, "up, supervisord and seven services"
+            assert len(victims) == 10, "up, supervisord, seven services and the checker's script runner"
             vrrp = nodes.first.pid("vrrp")
             began = time.monotonic()
             for pid in sorted(victims, key=lambda pid: pid != vrrp):
