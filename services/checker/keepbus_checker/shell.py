@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import random
 import resource
 import socket
@@ -16,7 +15,15 @@ from keepbus.runtime.machine import Event
 from keepbus_checker import dns, echo, udp
 from keepbus_checker.answer import Answer, request
 from keepbus_checker.datagram import DatagramProbe, Judge, exchange
-from keepbus_checker.effects import AbortProbe, EndScript, ForgetCheck, RunScript, StartProbes, WatchFile
+from keepbus_checker.effects import (
+    AbortProbe,
+    EndScript,
+    ForgetCheck,
+    RunScript,
+    StartProbe,
+    StartProbes,
+    WatchFile,
+)
 from keepbus_checker.events import Outcome, ProbeEnded
 from keepbus_checker.files import Files
 from keepbus_checker.http import READ_OCTETS, HttpProbe
@@ -30,6 +37,7 @@ from keepbus_checker.wording import bracketed
 _RESERVED_DESCRIPTORS = 128 + MOST_AT_ONCE
 """For the bus, the log and the loop: ZeroMQ must never find none left. And each script has two."""
 _MOST_OPEN = 8192
+_TCP_CHECK = CheckKind.TCP_CHECK
 _DATAGRAMS = (CheckKind.UDP_CHECK, CheckKind.DNS_CHECK, CheckKind.PING_CHECK)
 _RANDOM = random.SystemRandom()
 
@@ -66,10 +74,7 @@ class Shell:
         """Carry out one of the service's own effects."""
         kind = type(effect)
         if kind is StartProbes:
-            news: list[Event] = []
-            for probe in effect.probes:
-                news += self._start(*probe)
-            return news
+            return self._start_all(effect.probes)
         if kind is AbortProbe:
             # When it is neither, its end is already on its way to the machine.
             if not self._connections.abort(effect.probe) and effect.probe in self._exchanges:
@@ -87,23 +92,28 @@ class Shell:
             self._files.forget(effect.check)
         return None
 
-    def _start(self, number: int, check: Check, url: int) -> Iterable[Event]:
-        target = self._targets.get(check.id)
-        if target is None:
-            target = self._targets[check.id] = _Target(check)
+    def _start_all(self, probes: Iterable[StartProbe]) -> Iterable[Event]:
+        news: list[Event] = []
+        connections: list[tuple[int, Route]] = []
+        for number, check, url in probes:
+            target = self._targets.get(check.id)
+            if target is None:
+                target = self._targets[check.id] = _Target(check)
+            if check.kind is _TCP_CHECK:
+                connections.append((number, target.route))
+            else:
+                news += self._start(number, check, url, target)
+        if connections:
+            news += self._connections.start(connections)
+        return news
+
+    def _start(self, number: int, check: Check, url: int, target: _Target) -> Iterable[Event]:
         started_ns = self._clock_ns()
         if check.kind in _DATAGRAMS:
             return self._send(number, check, target, started_ns)
-        try:
-            sock, error = target.route.connect()
-        except OSError as failure:
-            return self._not_started(number, failure.errno or 0)
-        if error and error != errno.EINPROGRESS:
-            sock.close()
+        sock, error = target.route.connect()
+        if sock is None:
             return self._not_started(number, error)
-        if check.kind is CheckKind.TCP_CHECK:
-            self._connections.add(number, sock, started_ns)
-            return ()
         if check.kind is CheckKind.SMTP_CHECK:
             smtp = SmtpProbe(
                 number, sock, self._loop, self._end, helo_name=check.helo_name, buffer=self._buffer

@@ -75,23 +75,30 @@ class Route:
             anywhere = "::" if self._family == socket.AF_INET6 else "0.0.0.0"
             self._bind = (check.bind_address or anywhere, check.bind_port)
 
-    def connect(self) -> tuple[Socket, int]:
-        """A non-blocking socket and the errno of its connect, 0 or EINPROGRESS when it is on its way.
+    def connect(self) -> tuple[Socket | None, int]:
+        """A non-blocking socket whose connection is on its way; without one, the errno of why."""
+        try:
+            sock = Socket(self._family, _STREAM)
+        except OSError as failure:
+            return None, failure.errno or 0
+        error = (self._bind is not None and self._bound(sock, self._bind)) or sock.connect_ex(self._address)
+        if error and error != errno.EINPROGRESS:
+            sock.close()
+            return None, error
+        return sock, 0
 
-        Raises OSError when there is no socket to be had or it cannot be bound; nothing stays open then.
-        """
-        sock = Socket(self._family, _STREAM)
-        if self._bind is not None:
-            try:
-                if self._bind[1]:
-                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                else:
-                    sock.setsockopt(socket.IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
-                sock.bind(self._bind)
-            except OSError:
-                sock.close()
-                raise
-        return sock, sock.connect_ex(self._address)
+    @staticmethod
+    def _bound(sock: Socket, bind: tuple[str, int]) -> int:
+        """Bind the socket; 0 or an errno."""
+        try:
+            if bind[1]:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            else:
+                sock.setsockopt(socket.IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
+            sock.bind(bind)
+        except OSError as failure:
+            return failure.errno or errno.EINVAL
+        return 0
 
 
 _Connecting = dict[int, tuple[int, Socket, int]]
@@ -120,12 +127,20 @@ class TcpProbes:
         loop.watch(self._has_young, self._ask_young)
         loop.watch(self._epoll.fileno(), self._ask_slow)
 
-    def add(self, number: int, sock: Socket, started_ns: int) -> None:
-        """Wait for this socket's connection."""
-        if not self._young:
-            os.eventfd_write(self._has_young, 1)
-        fd = self._fds[number] = sock.fileno()
-        self._young[fd] = number, sock, started_ns
+    def start(self, connections: Iterable[tuple[int, Route]]) -> Iterable[Event]:
+        """Begin these; probes that could not begin end at once."""
+        # The kernel's part of a connection empties the caches: what can be done for all comes after it.
+        clock_ns = self._clock_ns
+        opened = [(number, clock_ns(), *route.connect()) for number, route in connections]
+        os.eventfd_write(self._has_young, 1)
+        ended: list[Event] = []
+        for number, started_ns, sock, error in opened:
+            if sock is None:
+                ended.append(ProbeEnded(number, outcome_of(error), words_of(error), 0, self._wall_ns()))
+            else:
+                fd = self._fds[number] = sock.fileno()
+                self._young[fd] = number, sock, started_ns
+        return ended
 
     def abort(self, number: int) -> bool:
         """Close the probe's socket; False when it is none of these."""
@@ -155,18 +170,21 @@ class TcpProbes:
         """Close those that are ready, take them out, and say how they ended."""
         events: list[Event] = []
         took_us: dict[int, int] = {}
+        socks: list[Socket] = []
         now_ns, wall_ns = self._clock_ns(), self._wall_ns()
         for fd, mask in ready:
             number, sock, started_ns = connecting.pop(fd)
             del self._fds[number]
             # An error that is gone again is none: the kernel reports it once.
             error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) if mask & FAILED_MASK else 0
-            sock.close()  # which also takes it out of the epoll
+            socks.append(sock)
             took = (now_ns - started_ns) // 1000
             if error:
                 events.append(ProbeEnded(number, outcome_of(error), words_of(error), took, wall_ns))
             else:
                 took_us[number] = took
+        for sock in socks:
+            sock.close()  # which also takes it out of the epoll
         if took_us:
             events.append(ProbesConnected(took_us, wall_ns))
         return events
