@@ -22,6 +22,7 @@ from pathlib import Path
 import zmq
 
 from keepbus.bus.client import Listener
+from keepbus.cli.overseer import SILENCE_S, Overseer
 from keepbus.runtime import deployment, rundir
 from keepbus.runtime.supervisord import wake
 
@@ -128,8 +129,10 @@ class Foreground:
     def run(self) -> int:
         """Until supervisord and everything it started are gone; the exit status."""
         arrivals = Arrivals(self._run_dir)
+        overseer = Overseer(self._run_dir, time.monotonic())
+        own = (self._relay.reader, self._signals.fileno(), self._pidfd)
         poller = select.poll()
-        for fd in (self._relay.reader, self._signals.fileno(), self._pidfd, *arrivals.filenos()):
+        for fd in (*own, *arrivals.filenos(), *overseer.filenos()):
             poller.register(fd, select.POLLIN)
         give_up_at = time.monotonic() + _UP_LIMIT_S
         waiting = True
@@ -159,8 +162,11 @@ class Foreground:
                     for fd in arrivals.filenos():
                         poller.unregister(fd)
                     arrivals.close()
+            if (pid := overseer.suspect(time.monotonic())) is not None and self._stop_at is None:
+                self._replace_watchdog(pid)
             self._stop_in_time()
             self._relay.drain()
+        overseer.close()
         self._relay.fill()
         self._relay.drain()
         return self._status
@@ -209,6 +215,12 @@ class Foreground:
             self._relay.say(
                 f"supervisord ended by itself ({reason}); the node stops, see {self._run_dir}/supervisor/log"
             )
+
+    def _replace_watchdog(self, pid: int) -> None:
+        if pid in descendants(os.getpid()):
+            self._relay.say(f"watchdog (pid {pid}) made no progress for {SILENCE_S:.0f} s and is replaced")
+            _kill(pid)
+            wake(self._socket)
 
     def _stop_in_time(self) -> None:
         if self._stop_at is None:

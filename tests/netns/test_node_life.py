@@ -86,6 +86,15 @@ def test_a_stopped_service_is_replaced(namespace: str, service: str) -> None:
         assert time.monotonic() - began > 4, "five seconds without a heartbeat are the proof"
 
 
+def test_a_stopped_watchdog_is_replaced(namespace: str) -> None:
+    with node(namespace, configuration(100)) as made:
+        time.sleep(1.5)  # heard at least twice
+        victim = made.pid("watchdog")
+        os.kill(victim, signal.SIGSTOP)
+        eventually("another watchdog", lambda: made.pid("watchdog") not in (victim, 0), 40)
+        assert f"watchdog (pid {victim}) made no progress" in made.said()
+
+
 def test_stop_is_orderly_quick_and_complete(namespace: str) -> None:
     with node(namespace, configuration(100)) as made:
         began = time.monotonic()
