@@ -73,8 +73,21 @@ class Counters:
 class Listener:
     """The socket to listen: decodes, skips what is known, finds holes."""
 
-    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], run_dir: Path, topics: Iterable[str]) -> None:
-        """topics are prefixes; an empty string is everything."""
+    def __init__(
+        self,
+        context: zmq.Context[zmq.Socket[bytes]],
+        run_dir: Path,
+        topics: Iterable[str],
+        *,
+        own_states: str = "",
+        own_boot: str | None = None,
+    ) -> None:
+        """topics are prefixes; an empty string is everything.
+
+        What own_boot says under the prefix own_states is the reader's own, and is not given to it.
+        """
+        self._own_states = own_states
+        self._own_boot = own_boot
         self._socket = context.socket(zmq.SUB)
         configure(self._socket)
         for topic in topics:
@@ -144,7 +157,8 @@ class Listener:
         else:
             # A new boot begins at 1; on a topic not heard before we may simply have come later.
             expected = 1 if boot else header.nth
-        body = None if frames[2] == WITHDRAWN else decode_body(topic, frames[2])
+        own = header.boot == self._own_boot and topic.startswith(self._own_states)
+        body = None if own or frames[2] == WITHDRAWN else decode_body(topic, frames[2])
         if header.nth > expected:
             lost = header.nth - expected
             self.counters.lost += lost
@@ -152,7 +166,7 @@ class Listener:
                 Gap(topic=topic, source=header.source, boot=header.boot, lost=lost, after_nth=expected - 1)
             )
         self._last[topic] = (header.boot, header.nth)
-        return Message(topic, header, body)
+        return None if own else Message(topic, header, body)
 
 
 class Speaker:

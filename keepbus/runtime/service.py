@@ -23,7 +23,6 @@ import zmq
 from keepbus.bus.client import Listener, Speaker
 from keepbus.contracts.common import Service as ServiceState
 from keepbus.contracts.common import Status
-from keepbus.contracts.message import Message
 from keepbus.runtime import generation, privileges
 from keepbus.runtime.backoff import SETTLED_NS, Backoff
 from keepbus.runtime.log import Logger
@@ -107,10 +106,15 @@ class Service:
         self.closing: list[Callable[[], None]] = []
         """Called when the loop has ended, before the context is: whoever made sockets in it closes them."""
         self._own_states = f"state/{name}/"
-        self.listener = Listener(self.context, self.run_dir, (*topics, self._own_states))
-        self.speaker = Speaker(
-            self.context, self.run_dir, node=self.node, source=name, boot=f"{self.started_wall_ns:x}"
+        boot = f"{self.started_wall_ns:x}"
+        self.listener = Listener(
+            self.context,
+            self.run_dir,
+            (*topics, self._own_states),
+            own_states=self._own_states,
+            own_boot=boot,
         )
+        self.speaker = Speaker(self.context, self.run_dir, node=self.node, source=name, boot=boot)
         self._inherited: set[str] = set()
 
     def run(self, machine: Machine, perform: Perform) -> None:
@@ -199,19 +203,10 @@ class Service:
         wall_ns = time.time_ns()
         events: list[Event] = []
         for message in self.listener.receive():
-            if not self._is_own(message):
-                events.append(BusMessage(message, wall_ns))
+            if message.body is not None and message.topic.startswith(self._own_states):
+                self._inherited.add(message.topic)  # a predecessor's
+            events.append(BusMessage(message, wall_ns))
         return events
-
-    def _is_own(self, message: Message) -> bool:
-        """True for what this very process said. A predecessor's states are remembered and passed on."""
-        if not message.topic.startswith(self._own_states):
-            return False
-        if message.header.boot == f"{self.started_wall_ns:x}":
-            return True
-        if message.body is not None:
-            self._inherited.add(message.topic)
-        return False
 
     def _read_signals(self, _mask: int) -> list[Event]:
         events: list[Event] = []

@@ -53,8 +53,15 @@ class Bus:
         self._stack.callback(self.hub.wait)
         self._stack.callback(self.hub.kill)
 
-    def listen(self, *topics: str, run_dir: Path | None = None) -> Listener:
-        listener = Listener(self.context, run_dir or self.run_dir, topics)
+    def listen(self, *topics: str, run_dir: Path | None = None, own_boot: str | None = None) -> Listener:
+        """own_boot: what this boot says of the checker is the listener's own."""
+        listener = Listener(
+            self.context,
+            run_dir or self.run_dir,
+            topics,
+            own_states="state/checker/",
+            own_boot=own_boot,
+        )
         self._stack.callback(listener.close)
         return listener
 
@@ -210,6 +217,26 @@ def test_a_publisher_that_starts_again_is_heard_although_its_numbers_are_lower(b
     bus.hear(listener, lambda m: m.body.progress == 5)
     bus.speak("second").publish(beat(1))
     assert bus.hear(listener, lambda m: m.header.boot == "second").header.nth == 1
+    assert listener.counters.lost == 0
+
+
+def test_a_service_hears_what_its_predecessor_said_but_not_itself(bus: Bus) -> None:
+    listener, witness = bus.listen("state/checker/", own_boot="own"), bus.listen("state/checker/")
+    own, earlier = bus.speak("own"), bus.speak("earlier")
+    own.publish(beat(1))
+    bus.hear(witness, lambda m: m.header.boot == "own")
+    earlier.publish(beat(2))
+    bus.hear(witness, lambda m: m.header.boot == "earlier")
+    heard: list[str] = []
+
+    def listen() -> bool:
+        own.repeat()
+        earlier.repeat()
+        heard.extend(m.header.boot for m in listener.receive())
+        return heard.count("earlier") > 1
+
+    eventually("the predecessor, each time that it speaks after the service itself", listen)
+    assert set(heard) == {"earlier"}
     assert listener.counters.lost == 0
 
 
