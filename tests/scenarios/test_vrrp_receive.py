@@ -31,11 +31,23 @@ def protocol_state(router: Router) -> tuple[Any, ...]:
     )
 
 
+def datagram(event: Received) -> bytes:
+    """Its only one."""
+    ((octets, _),) = event.datagrams
+    return octets
+
+
+def with_datagram(event: Received, octets: bytes) -> Received:
+    """Another datagram at the same moment."""
+    ((_, at_ns),) = event.datagrams
+    return event._replace(datagrams=((octets, at_ns),))
+
+
 def damaged(event: Received, at: int, octet: int) -> Received:
     """The same datagram with one octet replaced."""
-    datagram = bytearray(event.datagram)
-    datagram[at] = octet
-    return event._replace(datagram=bytes(datagram))
+    octets = bytearray(datagram(event))
+    octets[at] = octet
+    return with_datagram(event, bytes(octets))
 
 
 GOOD = advert(200, at=1)
@@ -43,10 +55,10 @@ BAD = {
     "destination": damaged(GOOD, 19, 99),
     "own_address": advert(200, LOCAL, at=1),
     "ttl": advert(200, at=1, ttl=254),
-    "length": GOOD._replace(datagram=GOOD.datagram[:-1]),
+    "length": with_datagram(GOOD, datagram(GOOD)[:-1]),
     "version": damaged(GOOD, 20, 0x41),
     "type": damaged(GOOD, 20, 0x22),
-    "checksum": damaged(GOOD, 26, GOOD.datagram[26] ^ 1),
+    "checksum": damaged(GOOD, 26, datagram(GOOD)[26] ^ 1),
     "adver_int_mismatch": advert(200, at=1, interval_us=2_000_000),
     "addr_list_mismatch": advert(200, at=1, addresses=("192.0.2.9",)),
 }
@@ -125,13 +137,13 @@ def test_f15_r_f76_no_octets_raise_or_are_wrongly_accepted() -> None:
     """Mutations of a good packet: whatever is accepted differs only where no check can see it."""
     random_ = random.Random(5798)
     router = Router()
-    good = GOOD.datagram
+    good = datagram(GOOD)
     for _ in range(20_000):
         octets = bytearray(good)
         for _ in range(random_.randint(1, 3)):
             octets[random_.randrange(len(octets))] = random_.randrange(256)
         length = random_.choice((len(octets), random_.randrange(len(octets) + 1)))
-        router.machine.turn(ns(1), [Received(INDEX, bytes(octets[:length]), ns(1))])
+        router.machine.turn(ns(1), [Received(INDEX, ((bytes(octets[:length]), ns(1)),))])
     assert router.state is VrrpState.BACKUP
 
 

@@ -76,7 +76,7 @@ def advert(
         message_sum=message_sum,
     )
     datagram = ipv4.datagram(ipv4.pack(source), ipv4.pack(GROUP), ttl, message)
-    return events.Received(INDEX, datagram, ns(at))
+    return events.Received(INDEX, ((datagram, ns(at)),))
 
 
 class Router:

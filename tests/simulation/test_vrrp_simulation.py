@@ -55,7 +55,7 @@ class Router(Node):
         return next(iter(self.machine.instances.values())).state
 
     def received(self, octets: bytes) -> Event:
-        return events.Received(2, octets, self.world.now_ns)
+        return events.Received(2, ((octets, self.world.now_ns),))
 
     def perform(self, effect: Effect) -> Iterable[Event] | None:
         now_ns = self.world.now_ns

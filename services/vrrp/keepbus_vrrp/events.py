@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from keepbus_vrrp.netlink import AddressMessage, LinkMessage
@@ -46,13 +47,12 @@ class AddressChanged(NamedTuple):
 
 
 class Received(NamedTuple):
-    """A datagram of protocol 112 arrived."""
+    """Datagrams of protocol 112 arrived."""
 
     interface_index: int
-    datagram: bytes
-    """From the IP header on."""
-    at_ns: int
-    """When the kernel received it, CLOCK_BOOTTIME (T9)."""
+    datagrams: Sequence[tuple[bytes, int]]
+    """In the order of arrival: each from the IP header on, with the moment when the kernel received it,
+    CLOCK_BOOTTIME nanoseconds (T9)."""
 
 
 class ListenFailed(NamedTuple):

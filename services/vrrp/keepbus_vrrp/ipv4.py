@@ -6,6 +6,8 @@ import struct
 
 PROTOCOL_VRRP = 112
 HEADER_LENGTH = 20
+VERSION_AND_HEADER_LENGTH = 0x45
+"""First octet of a header without options."""
 _CS6 = 0xC0
 _HEADER = struct.Struct("!BBHHHBBH4s4s")
 
@@ -46,7 +48,16 @@ def datagram(source: bytes, destination: bytes, ttl: int, payload: bytes) -> byt
     """A whole datagram with DSCP CS6 (S8). Identification is zero: the kernel fills it in, and the checksum
     with it; both are left out of what receivers compare."""
     header = _HEADER.pack(
-        0x45, _CS6, HEADER_LENGTH + len(payload), 0, 0, ttl, PROTOCOL_VRRP, 0, source, destination
+        VERSION_AND_HEADER_LENGTH,
+        _CS6,
+        HEADER_LENGTH + len(payload),
+        0,
+        0,
+        ttl,
+        PROTOCOL_VRRP,
+        0,
+        source,
+        destination,
     )
     return header[:10] + checksum(header).to_bytes(2, "big") + header[12:] + payload
 

@@ -10,24 +10,22 @@ import errno
 import socket
 import struct
 import time
-from collections.abc import Callable
 
 from keepbus.runtime.loop import boottime_ns
 from keepbus.runtime.machine import Event
 from keepbus_vrrp.events import Received
 from keepbus_vrrp.ipv4 import PROTOCOL_VRRP
+from keepbus_vrrp.recvmmsg import DATAGRAMS_PER_CALL, Buffers
 
 _IP_HDRINCL, _IP_MULTICAST_ALL = 3, 49
 _SO_BINDTODEVICE, _SO_TIMESTAMPNS = 25, 35
-_SCM_TIMESTAMPNS = _SO_TIMESTAMPNS
 _NETWORK_CONTROL = 7
-_TIMESPEC = struct.Struct("=qq")
 _MREQN = struct.Struct("=4s4si")
 _ANY = bytes(4)
-_MOST_PACKETS_PER_READ = 2000
+_MOST_CALLS_PER_READ = 32
 _BUFFER_OCTETS = 1 << 20
-_LONGEST_DATAGRAM = 2048
 _NO_DEVICE = (errno.ENETDOWN, errno.ENODEV, errno.ENXIO)
+_buffers = Buffers()
 
 
 class AdvertSocket:
@@ -55,10 +53,7 @@ class AdvertSocket:
             self._socket.close()
             raise
         self._empty_at_ns = boottime_ns()
-        self._receive: Callable[..., tuple[bytes, list[tuple[int, int, bytes]], int, object]] = (
-            self._socket.recvmsg
-        )
-        self._ancillary = socket.CMSG_SPACE(_TIMESPEC.size)
+        self._fd = self._socket.fileno()
 
     def fileno(self) -> int:
         """Readable when an advert came."""
@@ -86,29 +81,23 @@ class AdvertSocket:
         between none and the time since this socket was last seen empty, so that a step of the wall clock
         cannot make an advert older than it can be.
         """
-        events: list[Event] = []
-        receive, ancillary, index = self._receive, self._ancillary, self._index
         now_ns = boottime_ns()
-        wall_ns = time.time_ns()
-        empty_at_ns = self._empty_at_ns
-        for _ in range(_MOST_PACKETS_PER_READ):
+        offset_ns = now_ns - time.time_ns()
+        datagrams: list[tuple[bytes, int]] = []
+        for _ in range(_MOST_CALLS_PER_READ):
             try:
-                datagram, control, _, _ = receive(_LONGEST_DATAGRAM, ancillary)
-            except BlockingIOError:
-                self._empty_at_ns = now_ns
-                break
+                batch = _buffers.receive(
+                    self._fd, offset_ns=offset_ns, earliest_ns=self._empty_at_ns, latest_ns=now_ns
+                )
             except OSError as error:
                 if error.errno in _NO_DEVICE:
                     break
                 raise
-            at_ns = now_ns
-            if control:
-                seconds, nanoseconds = _TIMESPEC.unpack(control[0][2])
-                at_ns -= wall_ns - seconds * 1_000_000_000 - nanoseconds
-                if not empty_at_ns <= at_ns <= now_ns:
-                    at_ns = now_ns if at_ns > now_ns else empty_at_ns
-            events.append(Received(index, datagram, at_ns))
-        return events
+            datagrams.extend(batch)
+            if len(batch) < DATAGRAMS_PER_CALL:
+                self._empty_at_ns = now_ns
+                break
+        return [Received(self._index, datagrams)] if datagrams else []
 
     def close(self) -> None:
         """Close."""
