@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import mmap
 import os
 import socket
 import struct
@@ -60,13 +61,15 @@ class Buffers:
     """Room for the datagrams of one call. Any number of sockets may use it in turn."""
 
     def __init__(self) -> None:
-        self._octets = (ctypes.c_char * (DATAGRAMS_PER_CALL * _STRIDE))()
+        # Memory whose slices are bytes, unlike those of a bytearray.
+        self._octets = mmap.mmap(-1, DATAGRAMS_PER_CALL * _STRIDE)
+        octets_at = ctypes.addressof(ctypes.c_char.from_buffer(self._octets))
         vectors = self._vectors = (_Vector * DATAGRAMS_PER_CALL)()
         control = (ctypes.c_char * (DATAGRAMS_PER_CALL * _CONTROL_OCTETS))()
         messages = (_Message * DATAGRAMS_PER_CALL)()
         for number, message in enumerate(messages):
             vector = vectors[number]
-            vector.base = ctypes.addressof(self._octets) + _PLACES[number]
+            vector.base = octets_at + _PLACES[number]
             vector.length = LONGEST_DATAGRAM
             header = message.header
             header.vectors = ctypes.addressof(vector)
@@ -99,8 +102,8 @@ class Buffers:
         octets = self._octets
         lengths = _LENGTH.iter_unpack(self._messages[: count * ctypes.sizeof(_Message)])
         stamps = _STAMP.iter_unpack(self._control[: count * _CONTROL_OCTETS])
-        second = second_at_ns = 0
-        datagrams = []
+        second, second_at_ns = 0, latest_ns  # for what has no stamp
+        datagrams: list[tuple[bytes, int]] = []
         for at, (length,), (seconds, nanoseconds) in zip(_PLACES, lengths, stamps, strict=False):
             if seconds != second:
                 second = seconds
