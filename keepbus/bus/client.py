@@ -19,6 +19,7 @@ import zmq
 
 from keepbus.bus.codec import (
     MAX_MESSAGE_OCTETS,
+    WITHDRAWN,
     Rejected,
     decode_body,
     decode_header,
@@ -29,9 +30,6 @@ from keepbus.bus.codec import (
 )
 from keepbus.contracts.common import Gap, Reject
 from keepbus.contracts.message import ENVELOPE_VERSION, Body, Header, Kind, Message, topic_of
-
-WITHDRAWN = b"\xc0"
-"""Body frame (msgpack nil) of a state whose object is no more."""
 
 _MOST_MESSAGES_PER_READ = 500
 _STATES_PER_CALL = 20

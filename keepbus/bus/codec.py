@@ -17,6 +17,9 @@ import msgpack
 from keepbus.contracts.message import ENVELOPE_VERSION, Body, Header, Message, body_class
 from keepbus.contracts.schema import SchemaError, from_plain, to_plain
 
+WITHDRAWN = b"\xc0"
+"""Body frame (msgpack nil) of a state whose object is no more."""
+
 MAX_MESSAGE_OCTETS = 1 << 20
 """1 MiB for all frames of a message, also ZeroMQ's limit on every socket."""
 MAX_TOPIC_OCTETS = 512

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import zmq
 
-from keepbus.bus.client import WITHDRAWN, Speaker, configure, speak_address
-from keepbus.bus.codec import decode_header
+from keepbus.bus.client import Speaker, configure, speak_address
+from keepbus.bus.codec import WITHDRAWN, decode_header
 from keepbus.contracts.message import Header
 from keepbus.contracts.notify import Notified
 from keepbus.contracts.watchdog import Death

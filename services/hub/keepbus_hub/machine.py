@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from keepbus.bus.codec import (
     MAX_MESSAGE_OCTETS,
+    WITHDRAWN,
     Rejected,
     decode_body,
     decode_header,
@@ -34,7 +35,6 @@ TELLING_NS = 1_000_000_000
 """A reason for refusal is published at most this often."""
 STATISTICS_NS = 5_000_000_000
 
-_WITHDRAWN = b"\xc0"
 _STATE_PREFIX = f"{Kind.STATE}/".encode()
 _COMMAND_PREFIX = f"{Kind.COMMAND}/"
 
@@ -134,7 +134,7 @@ class Machine:
         if not topic.startswith(_STATE_PREFIX):
             decode_body(name, body)
             return
-        if body == _WITHDRAWN:
+        if body == WITHDRAWN:
             self._retained.pop(topic, None)
             return
         kept = self._retained.get(topic)
