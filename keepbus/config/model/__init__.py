@@ -1,0 +1,80 @@
+"""The typed model of a configuration: what the text means, and nothing of how it was written.
+
+Frozen and comparable: a reload is a comparison of two of these. Each service gets one section and loads
+nothing else, so that a change elsewhere in the file cannot touch it. Durations are in microseconds (`_us`)
+or in the seconds that the kernel takes (`_s`). Names are keepalived's.
+"""
+
+from __future__ import annotations
+
+from keepbus.config.model.checker import (
+    Check,
+    CheckerSection,
+    CheckKind,
+    DnsQuestion,
+    MiscCommand,
+    StatusRange,
+    TrackedFile,
+    UdpExchange,
+    Url,
+)
+from keepbus.config.model.configuration import (
+    Configuration,
+    GlobalDefs,
+)
+from keepbus.config.model.ipvs import (
+    CheckUse,
+    Forwarding,
+    IpvsSection,
+    Protocol,
+    RealServer,
+    SorryServer,
+    VirtualServer,
+)
+from keepbus.config.model.notify import (
+    NotifySection,
+    NotifyTarget,
+)
+from keepbus.config.model.scripts import (
+    Script,
+)
+from keepbus.config.model.vrrp import (
+    Authentication,
+    AuthType,
+    GratuitousArp,
+    InitialState,
+    VirtualAddress,
+    VrrpInstance,
+    VrrpSection,
+)
+
+__all__ = [
+    "AuthType",
+    "Authentication",
+    "Check",
+    "CheckKind",
+    "CheckUse",
+    "CheckerSection",
+    "Configuration",
+    "DnsQuestion",
+    "Forwarding",
+    "GlobalDefs",
+    "GratuitousArp",
+    "InitialState",
+    "IpvsSection",
+    "MiscCommand",
+    "NotifySection",
+    "NotifyTarget",
+    "Protocol",
+    "RealServer",
+    "Script",
+    "SorryServer",
+    "StatusRange",
+    "TrackedFile",
+    "UdpExchange",
+    "Url",
+    "VirtualAddress",
+    "VirtualServer",
+    "VrrpInstance",
+    "VrrpSection",
+]
