@@ -75,8 +75,8 @@ def test_i6_an_interface_that_appears_ends_the_fault() -> None:
 def test_i4_d19_adverts_in_fault_are_dropped_and_counted() -> None:
     router = Router(up=False)
     router.at(1, advert(200, at=1))
-    assert router.instance.adverts_received == 0
-    assert router.instance.dropped == {"not_running": 1}
+    assert router.instance.counters.adverts_received == 0
+    assert router.instance.counters.dropped == {"not_running": 1}
 
 
 def test_b1_backup_stops_silently() -> None:
@@ -300,7 +300,7 @@ def test_m13_own_address_is_dropped() -> None:
     start = router.become_master()
     router.at(start + 0.1, advert(200, LOCAL, at=start + 0.1))
     assert router.state is MASTER
-    assert router.instance.dropped == {"own_address": 1}
+    assert router.instance.counters.dropped == {"own_address": 1}
 
 
 def test_m15_packet_before_timer_whatever_their_order() -> None:

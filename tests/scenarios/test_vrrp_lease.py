@@ -135,7 +135,7 @@ def test_a_refused_address_is_not_announced() -> None:
 def memory_of(router: Router, *, sent: float, lease_end: float) -> Memory:
     """What the router would leave; moments count from the start of the next process."""
     text = record.dump(publication.record_of(router.instance))
-    return text, ns(sent), ns(lease_end), publication.counters(router.instance)
+    return text, ns(sent), ns(lease_end), router.instance.counters.kept()
 
 
 def master(**fields: Any) -> Router:
@@ -165,7 +165,7 @@ def test_r_l5_a_crash_is_not_a_failover() -> None:
     assert event.silent_us == 700_000
     # R-F5: everything is announced again, once the kernel has confirmed.
     assert on_wire(after.at(0, after.confirmed())) == ["announce"]
-    assert after.instance.adverts_sent == before.instance.adverts_sent + 1
+    assert after.instance.counters.adverts_sent == before.instance.counters.adverts_sent + 1
 
 
 @pytest.mark.parametrize(

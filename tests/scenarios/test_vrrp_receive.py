@@ -27,7 +27,7 @@ def protocol_state(router: Router) -> tuple[Any, ...]:
         instance.familiar,
         instance.message_sum,
         instance.preempt_at_ns,
-        instance.adverts_received,
+        instance.counters.adverts_received,
     )
 
 
@@ -67,8 +67,8 @@ BAD = {
 def test_the_good_one_is_good() -> None:
     router = Router()
     router.at(1, GOOD)
-    assert router.instance.adverts_received == 1
-    assert router.instance.dropped == {}
+    assert router.instance.counters.adverts_received == 1
+    assert router.instance.counters.dropped == {}
 
 
 @pytest.mark.parametrize("heard_before", [False, True], ids=["alone", "after a good one"])
@@ -81,9 +81,9 @@ def test_d15_a_refused_packet_changes_nothing(reason: str, heard_before: bool) -
     router.at(1, BAD[reason])
     assert protocol_state(router) == before
     # A wrong IP length leaves a kernel never; here it makes the payload empty.
-    assert sum(router.instance.dropped.values()) == (0 if reason == "length" else 1)
+    assert sum(router.instance.counters.dropped.values()) == (0 if reason == "length" else 1)
     if reason != "length":
-        assert router.instance.dropped == {reason: 1}
+        assert router.instance.counters.dropped == {reason: 1}
 
 
 def test_v3_interval_and_count_of_zero() -> None:
@@ -92,14 +92,14 @@ def test_v3_interval_and_count_of_zero() -> None:
     router.at(1, advert(200, at=1, version=3, interval_us=0))
     router.at(1.1, advert(200, at=1.1, version=3, addresses=()))
     assert protocol_state(router) == before
-    assert router.instance.dropped == {"adver_int_zero": 1, "addr_count_zero": 1}
+    assert router.instance.counters.dropped == {"adver_int_zero": 1, "addr_count_zero": 1}
 
 
 def test_d9_v3_with_other_addresses_is_counted_and_used() -> None:
     router = Router(version=3)
     router.at(1, advert(200, at=1, version=3, addresses=("192.0.2.9",)))
-    assert router.instance.adverts_received == 1
-    assert router.instance.dropped == {"addr_list_differs": 1}
+    assert router.instance.counters.adverts_received == 1
+    assert router.instance.counters.dropped == {"addr_list_differs": 1}
 
 
 def drops(scene: Scene) -> list[Dropped]:
@@ -114,7 +114,7 @@ def test_d16_each_kind_is_told_once_a_minute_with_the_number_untold() -> None:
     for second in range(70):
         told += drops(router.at(second, advert(200, at=second, ttl=254)))
     assert [(each.reason, each.suppressed) for each in told] == [("ttl", 0), ("ttl", 59)]
-    assert router.instance.dropped == {"ttl": 70}
+    assert router.instance.counters.dropped == {"ttl": 70}
 
 
 def test_d16_forged_sources_do_not_fill_the_memory() -> None:
@@ -124,7 +124,7 @@ def test_d16_forged_sources_do_not_fill_the_memory() -> None:
         source = f"198.51.{number >> 8}.{number & 255}"
         told += len(drops(router.at(1, advert(200, source, at=1, ttl=1))))
     assert told == 1024
-    assert router.instance.dropped == {"ttl": 3000}
+    assert router.instance.counters.dropped == {"ttl": 3000}
 
 
 def test_an_unknown_virtual_router_id_is_told_without_an_instance() -> None:
@@ -158,7 +158,7 @@ def test_the_short_way_ends_where_the_long_one_does(fields: dict[str, Any]) -> N
         long.instance.familiar = b""
         long.at(second, event)
         assert protocol_state(short) == protocol_state(long)
-    assert short.instance.adverts_received == 19
+    assert short.instance.counters.adverts_received == 19
 
 
 def test_t9_the_timer_counts_from_the_kernels_stamp() -> None:

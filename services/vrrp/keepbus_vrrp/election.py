@@ -45,11 +45,11 @@ def receive(instance: Instance, advert: Advert, content: bytes, at_ns: int) -> N
     """Apply an advert that passed every check. content is the datagram from its source address on, which
     an equal advert will have too; at_ns is when the kernel received it."""
     if instance.state not in (VrrpState.BACKUP, VrrpState.MASTER):
-        instance.count_drop("not_running")  # I4, D19
+        instance.counters.drop("not_running")  # I4, D19
         return
-    instance.adverts_received += 1
+    instance.counters.adverts_received += 1
     if not advert.same_addresses:
-        instance.count_drop("addr_list_differs")
+        instance.counters.drop("addr_list_differs")
     if advert.priority == OWNER_PRIORITY and instance.is_owner:
         text = f"{instance.config.name}: {ipv4.dotted(advert.source)} is address owner too (priority 255)"
         instance.turn.effects.append(Log("warning", text))  # M8, P6
@@ -59,7 +59,7 @@ def receive(instance: Instance, advert: Advert, content: bytes, at_ns: int) -> N
 
 def _await_successor(instance: Instance, advert: Advert, _content: bytes, at_ns: int) -> None:
     """B3: the master goes; the best of the backups is the first after its skew time."""
-    instance.priority_zero_received += 1
+    instance.counters.priority_zero_received += 1
     instance.familiar = b""
     skew_us = instance.skew_time_us
     source = ipv4.dotted(advert.source)
@@ -121,7 +121,7 @@ def _meet_master(instance: Instance, advert: Advert) -> None:
 
 def _reassert(instance: Instance, _advert: Advert, _content: bytes, _at_ns: int) -> None:
     """M3, M4: somebody released; tell his backups at once who is master."""
-    instance.priority_zero_received += 1
+    instance.counters.priority_zero_received += 1
     instance.advertise()
     instance.turn.timers.arm(instance.timer, instance.turn.now_ns + instance.terms.interval_us * NS_PER_US)
 

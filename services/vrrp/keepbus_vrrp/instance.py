@@ -10,12 +10,13 @@ cause as a sentence.
 from __future__ import annotations
 
 from keepbus.config.model import InitialState, VirtualAddress, VrrpInstance
-from keepbus.contracts.vrrp import Statistics, Transition, VrrpState
+from keepbus.contracts.vrrp import Transition, VrrpState
 from keepbus_vrrp import publication, record
 from keepbus_vrrp.announce import Announcer, Frame, gratuitous_arp
+from keepbus_vrrp.counters import Counters
 from keepbus_vrrp.effects import Advertise, Count, Install, Remember
+from keepbus_vrrp.lease import Lease
 from keepbus_vrrp.netlink import FOREVER_S, Address
-from keepbus_vrrp.sentences import seconds
 from keepbus_vrrp.terms import Terms
 from keepbus_vrrp.timers import (
     NS_PER_US,
@@ -55,10 +56,7 @@ class Instance:
         self.holds_addresses = False
         self.failed: set[bytes] = set()
         """Addresses that the kernel refused."""
-        self.transmit_error = ""
-        self.lease_end_ns = 0
-        self.proven_until_ns = 0
-        """End of the lease before the advert that is on its way now."""
+        self.lease = Lease()
         self.timer = Timer(self._on_timer)
         self.announcer = Announcer(turn, self._frames)
         # Election, written by election.py.
@@ -75,16 +73,7 @@ class Instance:
         self.preempt_at_ns = 0
         self.message_sum = False
         self.last_correction_at_ns = 0
-        # Counters.
-        self.adverts_received = 0
-        self.adverts_sent = 0
-        self.became_master = 0
-        self.released_master = 0
-        self.priority_zero_received = 0
-        self.priority_zero_sent = 0
-        self.dropped: dict[str, int] = {}
-        self.lateness_ns_max = 0
-        self.published_statistics: Statistics | None = None
+        self.counters = Counters()
         self.configure(config, lease=lease)
 
     def configure(self, config: VrrpInstance, *, lease: bool) -> None:
@@ -171,7 +160,7 @@ class Instance:
         self._transition(VrrpState.MASTER, cause, inputs)
         self.state = VrrpState.MASTER
         self._reign()
-        self.became_master += 1
+        self.counters.became_master += 1
         self.failed.clear()
         self.advertise(confirm=True)
         self.turn.timers.arm(self.timer, self.turn.now_ns + self.terms.interval_us * NS_PER_US)
@@ -230,10 +219,8 @@ class Instance:
         if not self._advert:
             self._advert = self._encode(self.effective_priority)
         turn = self.turn
-        lease_end_ns = turn.now_ns + self.terms.lease_us * NS_PER_US
-        if lease_end_ns != self.lease_end_ns:
-            self.proven_until_ns, self.lease_end_ns = self.lease_end_ns, lease_end_ns
-        self.adverts_sent += 1
+        not_after_ns = self.lease.renew(turn.now_ns, self.terms)
+        self.counters.adverts_sent += 1
         install = confirm or self.terms.leased
         turn.effects.append(
             Advertise(
@@ -243,34 +230,27 @@ class Instance:
                 self._advert,
                 self.installable(self.all_addresses) if install else (),
                 self.terms.valid_s,
-                lease_end_ns,
-                max(self.proven_until_ns, turn.now_ns + self.terms.interval_us * NS_PER_US),
+                self.lease.end_ns,
+                not_after_ns,
                 confirm,
             )
         )
 
     def transmit_failed(self, error: str) -> None:
         """The advert of this turn did not leave: what it would have proved is not proved."""
-        self.transmit_error = error
-        self.lease_end_ns = self.proven_until_ns
-        self.adverts_sent -= 1
+        self.lease.refuse(error)
+        self.counters.adverts_sent -= 1
 
     def outlived_lease(self) -> bool:
         """True for a master that cannot know any more whether somebody else took over (R-L7)."""
-        return self.state is VrrpState.MASTER and self.turn.now_ns > self.lease_end_ns
+        return self.state is VrrpState.MASTER and self.turn.now_ns > self.lease.end_ns
 
     def step_down_late(self) -> None:
         """R-L7: nothing is sent before this."""
-        turn = self.turn
-        silent_ns = turn.now_ns - self.lease_end_ns + self.terms.lease_us * NS_PER_US
-        if self.transmit_error:
-            cause = f"no advert could be sent for {seconds(silent_ns // NS_PER_US)} ({self.transmit_error})"
-        else:
-            cause = (
-                f"this process was held up: its last advert is {seconds(silent_ns // NS_PER_US)} old, "
-                f"longer than the address lease of {seconds(self.terms.lease_us)}"
-            )
-        self.become_backup(cause, self.master_down_interval_us, {"silent_us": str(silent_ns // NS_PER_US)})
+        now_ns = self.turn.now_ns
+        silent_us = self.lease.silent_ns(now_ns, self.terms) // NS_PER_US
+        cause = self.lease.step_down_cause(now_ns, self.terms)
+        self.become_backup(cause, self.master_down_interval_us, {"silent_us": str(silent_us)})
 
     def addresses_confirmed(self, announce: tuple[bytes, ...]) -> None:
         """The kernel has the addresses: tell the neighbours of these (G3, G4)."""
@@ -302,21 +282,17 @@ class Instance:
         self.wait_cause = cause
         self.turn.timers.arm(self.timer, from_ns + wait_us * NS_PER_US)
 
-    def count_drop(self, reason: str) -> None:
-        """A packet for this instance was refused."""
-        self.dropped[reason] = self.dropped.get(reason, 0) + 1
-
     def publish(self) -> None:
         """Put the state on the bus as it is now."""
         self.turn.effects.append(publication.state(self))
 
     def _on_timer(self, due_at_ns: int) -> None:
         turn = self.turn
-        self.lateness_ns_max = max(self.lateness_ns_max, turn.now_ns - due_at_ns)
+        self.counters.late(turn.now_ns - due_at_ns)
         if self.state is VrrpState.BACKUP:
             self.become_master(publication.takeover_cause(self), publication.inputs(self))
         elif self.state is VrrpState.MASTER:
-            if self.transmit_error and self.outlived_lease():
+            if self.lease.error and self.outlived_lease():
                 self.step_down_late()
                 return
             self.advertise()
@@ -330,8 +306,7 @@ class Instance:
         self.master_interval_us = self.terms.interval_us  # L4
         self.take_master(self.source, self.effective_priority)
         self.last_correction_at_ns = 0
-        # The first advert has a whole lease's time to succeed.
-        self.lease_end_ns = self.proven_until_ns = self.turn.now_ns + self.terms.lease_us * NS_PER_US
+        self.lease.begin(self.turn.now_ns, self.terms)
         refresh_us = self.config.garp.master_refresh_us
         if refresh_us:
             repeat = self.config.garp.master_refresh_repeat
@@ -342,12 +317,11 @@ class Instance:
         self.announcer.stop()
         if self.state is not VrrpState.MASTER:
             return
-        self.released_master += 1
-        self.lease_end_ns = 0
-        self.transmit_error = ""
+        self.counters.released_master += 1
+        self.lease.end()
         if release:
-            self.priority_zero_sent += 1
-            self.adverts_sent += 1
+            self.counters.priority_zero_sent += 1
+            self.counters.adverts_sent += 1
             self.turn.effects.append(
                 Advertise(self.key, self.interface_index, self.config.mcast_group4, self._encode(0))
             )
@@ -384,7 +358,7 @@ class Instance:
         text = record.dump(publication.record_of(self))
         holds_lease = self.state is VrrpState.MASTER
         self.turn.effects.append(Remember(self.key, text, holds_lease))
-        self.turn.effects.append(Count(self.key, publication.counters(self)))
+        self.turn.effects.append(Count(self.key, self.counters.kept()))
 
     def _encode(self, priority: int) -> bytes:
         return self.terms.advert(priority, self.source, message_sum=self.message_sum)

@@ -130,7 +130,7 @@ class Machine:
                 and datagram[8] == packet.TTL
                 and datagram[0] == ipv4.VERSION_AND_HEADER_LENGTH
             ):
-                instance.adverts_received += 1
+                instance.counters.adverts_received += 1
                 if at_ns > instance.last_advert_at_ns:
                     instance.last_advert_at_ns = at_ns
                     timer = instance.timer
@@ -156,7 +156,7 @@ class Machine:
         )
         if isinstance(advert, packet.Refused):
             if instance is not None:
-                instance.count_drop(advert.reason)
+                instance.counters.drop(advert.reason)
             name = "" if instance is None else instance.config.name
             link = self._turn.links.by_index(interface_index)
             interface = "" if link is None else link.name
@@ -293,7 +293,7 @@ class Machine:
     def _on_transmit_failed(self, event: events.TransmitFailed) -> None:
         instance = self.instances.get(event.instance)
         if instance is not None and instance.state is VrrpState.MASTER:
-            if event.error != instance.transmit_error:
+            if event.error != instance.lease.error:
                 text = f"{instance.config.name}: an advert did not leave: {event.error}"
                 self._turn.effects.append(Log("warning", text))
             instance.transmit_failed(event.error)
@@ -302,8 +302,8 @@ class Machine:
 
     def _on_transmit_recovered(self, event: events.TransmitRecovered) -> None:
         instance = self.instances.get(event.instance)
-        if instance is not None and instance.transmit_error:
-            instance.transmit_error = ""
+        if instance is not None and instance.lease.error:
+            instance.lease.error = ""
             self._turn.effects.append(Log("info", f"{instance.config.name}: adverts leave again"))
 
     def _on_installed(self, event: events.Installed) -> None:
@@ -345,11 +345,11 @@ class Machine:
 
     def _publish_statistics_of(self, instance: Instance) -> None:
         statistics = publication.statistics(instance)
-        told = instance.published_statistics
+        told = instance.counters.published
         if statistics == told:
             return
-        instance.published_statistics = statistics
-        self._turn.effects.append(Count(instance.key, publication.counters(instance)))
+        instance.counters.published = statistics
+        self._turn.effects.append(Count(instance.key, instance.counters.kept()))
         self._turn.effects.append(Publish(statistics))
         if statistics.dropped != ({} if told is None else told.dropped):
             instance.remember()

@@ -76,18 +76,19 @@ def address(instance: Instance, address: bytes, action: str, detail: str = "") -
 
 def statistics(instance: Instance) -> contracts.Statistics:
     """The counters of now."""
+    counted = instance.counters
     last_ns = instance.last_advert_at_ns
     return contracts.Statistics(
         name=instance.config.name,
-        adverts_received=instance.adverts_received,
-        adverts_sent=instance.adverts_sent,
-        became_master=instance.became_master,
-        released_master=instance.released_master,
-        priority_zero_received=instance.priority_zero_received,
-        priority_zero_sent=instance.priority_zero_sent,
-        dropped=dict(instance.dropped),
+        adverts_received=counted.adverts_received,
+        adverts_sent=counted.adverts_sent,
+        became_master=counted.became_master,
+        released_master=counted.released_master,
+        priority_zero_received=counted.priority_zero_received,
+        priority_zero_sent=counted.priority_zero_sent,
+        dropped=dict(counted.dropped),
         last_advert_ns=last_ns + instance.turn.wall_offset_ns if last_ns else 0,
-        lateness_us_max=instance.lateness_ns_max // NS_PER_US,
+        lateness_us_max=counted.lateness_ns_max // NS_PER_US,
     )
 
 
@@ -104,20 +105,8 @@ def record_of(instance: Instance) -> Record:
         since_ns=instance.since_ns,
         cause=instance.cause,
         history=instance.history,
-        dropped=dict(instance.dropped),
+        dropped=dict(instance.counters.dropped),
         addresses=instance.all_addresses if instance.state is VrrpState.MASTER else (),
-    )
-
-
-def counters(instance: Instance) -> tuple[int, int, int, int, int, int]:
-    """What `adopt` takes back."""
-    return (
-        instance.adverts_received,
-        instance.adverts_sent,
-        instance.became_master,
-        instance.released_master,
-        instance.priority_zero_received,
-        instance.priority_zero_sent,
     )
 
 
@@ -128,15 +117,7 @@ def adopt(instance: Instance, record: Record, counted: tuple[int, ...]) -> None:
     instance.since_ns = record.since_ns
     instance.cause = record.cause
     instance.history = record.history
-    (
-        instance.adverts_received,
-        instance.adverts_sent,
-        instance.became_master,
-        instance.released_master,
-        instance.priority_zero_received,
-        instance.priority_zero_sent,
-    ) = counted
-    instance.dropped = dict(record.dropped)
+    instance.counters.adopt(counted, record.dropped)
 
 
 def takeover_cause(instance: Instance) -> str:
