@@ -23,23 +23,20 @@ from keepbus.runtime.machine import (
     Event,
     Exit,
     Log,
-    Publish,
     Report,
     StopRequested,
     Withdraw,
 )
 from keepbus_vrrp import events, ipv4, packet, publication, reload, start, strangers
 from keepbus_vrrp.drops import Drops
-from keepbus_vrrp.effects import Count, Forget, Gather, ReadKernel, Recall
+from keepbus_vrrp.effects import Forget, Gather, ReadKernel, Recall
 from keepbus_vrrp.election import receive
 from keepbus_vrrp.instance import Instance, key_of
 from keepbus_vrrp.placement import Placement
-from keepbus_vrrp.timers import NEVER, NS_PER_US, Timer
+from keepbus_vrrp.statistics import Statistics
+from keepbus_vrrp.timers import NEVER, NS_PER_US
 from keepbus_vrrp.turn import Turn
 
-_STATISTICS_INTERVAL_NS = 5_000_000_000
-_LEAST_STATISTICS_GAP_NS = 1_000_000_000
-_MOST_STATISTICS_PER_TURN = 10
 _MOST_GATHER_NS = 10_000_000
 _LEAST_DATAGRAM = ipv4.HEADER_LENGTH + 2
 """Up to the virtual router id."""
@@ -62,8 +59,7 @@ class Machine:
         self._reported_transitions = 0
         self._least_slack_ns = NEVER
         """No master's lease ends earlier than this after its timer was due."""
-        self._statistics_timer = Timer(self._publish_statistics)
-        self._statistics_next = 0
+        self._statistics = Statistics(self._turn, self.instances)
         self._memories: tuple[events.Memory, ...] = ()
         self._handlers: dict[type, Callable[[Any], None]] = {
             Configured: self._on_configured,
@@ -267,8 +263,7 @@ class Machine:
         least_interval_us = min((each.terms.interval_us for each in self.instances.values()), default=0)
         gather_ns = min(_MOST_GATHER_NS, least_interval_us * NS_PER_US // 10)
         self._turn.effects.append(Gather(gather_ns))
-        if self.instances:
-            self._turn.timers.arm(self._statistics_timer, self._turn.now_ns + _STATISTICS_INTERVAL_NS)
+        self._statistics.begin()
         self._report()
 
     def _drop(self, instance: Instance) -> None:
@@ -326,33 +321,6 @@ class Machine:
         )
 
     # Telling
-
-    def _publish_statistics(self, _due_at_ns: int) -> None:
-        """Each instance about every 5 s, and no more than 10 a second of all instances together.
-
-        Ten in one turn: that takes half a millisecond, and ten turns for them would cost several times as
-        much.
-        """
-        instances = list(self.instances.values())
-        if not instances:
-            return
-        count = min(len(instances), _MOST_STATISTICS_PER_TURN)
-        for _ in range(count):
-            self._statistics_next = (self._statistics_next + 1) % len(instances)
-            self._publish_statistics_of(instances[self._statistics_next])
-        gap_ns = max(_STATISTICS_INTERVAL_NS * count // len(instances), _LEAST_STATISTICS_GAP_NS)
-        self._turn.timers.arm(self._statistics_timer, self._turn.now_ns + gap_ns)
-
-    def _publish_statistics_of(self, instance: Instance) -> None:
-        statistics = publication.statistics(instance)
-        told = instance.counters.published
-        if statistics == told:
-            return
-        instance.counters.published = statistics
-        self._turn.effects.append(Count(instance.key, instance.counters.kept()))
-        self._turn.effects.append(Publish(statistics))
-        if statistics.dropped != ({} if told is None else told.dropped):
-            instance.remember()
 
     def _report(self) -> None:
         if not self.instances:
