@@ -51,8 +51,6 @@ def _beyond_nftables(virtual_server: VirtualServer) -> str | None:
             f"the nftables driver has no scheduler {virtual_server.scheduler}; "
             f"use {', '.join(NFTABLES_SCHEDULERS)} or the ipvs driver"
         )
-    if virtual_server.persistence_timeout_s:
-        return "the nftables driver has no persistence; use lb_algo sh or the ipvs driver"
     for server in virtual_server.real_servers:
         if server.forwarding is not Forwarding.NAT:
             return f"the nftables driver has no {server.forwarding}; use lb_kind NAT or the ipvs driver"

@@ -32,6 +32,8 @@ class RealServer:
     """As the kernel counts them."""
     inactive_connections: int = 0
     """As the kernel counts them."""
+    total_connections: int = 0
+    """Since it was written to the table; 0 with a driver that does not count."""
 
 
 @contract("state/ipvs/virtual_server", key="name")

@@ -131,4 +131,5 @@ def _request(address: str, port: int) -> str:
 
 
 def _listening(address: str, port: int) -> socket.socket:
-    return socket.create_server((address, port), backlog=64, reuse_port=False)
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    return socket.create_server((address, port), family=family, backlog=64, reuse_port=False)

@@ -32,6 +32,8 @@ pytestmark = [
 
 VIP = "192.0.2.100"
 ONE, TWO = "198.51.100.1", "198.51.100.2"
+VIP6 = "2001:db8:1::100"
+SIX, SEVEN = "2001:db8:2::6", "2001:db8:2::7"
 CONFIGURATION = f"""
 virtual_server {VIP} 80 {{
     delay_loop 1
@@ -89,6 +91,19 @@ virtual_server {VIP} 83 {{
         }}
     }}
 }}
+virtual_server {VIP} 84 {{
+    lb_algo rr
+    lb_kind NAT
+    protocol TCP
+    persistence_timeout 3
+    persistence_granularity 255.255.255.254
+    real_server {ONE} 80 {{
+        weight 1
+    }}
+    real_server {TWO} 8080 {{
+        weight 1
+    }}
+}}
 """
 
 
@@ -113,12 +128,20 @@ class Site:
         )
         up = ["link set lo up", "link set eth0 up"]
         ip([*up, "addr add 192.0.2.1/24 dev eth0", f"addr add {VIP}/32 dev eth0", "link set eth1 up",
-            "addr add 198.51.100.254/24 dev eth1"], self.director)  # fmt: skip
-        ip([*up, "addr add 192.0.2.2/24 dev eth0"], self.client)
+            "addr add 198.51.100.254/24 dev eth1", "addr add 2001:db8:1::1/64 dev eth0 nodad",
+            f"addr add {VIP6}/128 dev eth0 nodad", "addr add 2001:db8:2::fe/64 dev eth1 nodad"],
+            self.director)  # fmt: skip
+        ip([*up, *(f"addr add 192.0.2.{host}/24 dev eth0" for host in (2, 3, 4)),
+            "addr add 2001:db8:1::2/64 dev eth0 nodad", "route add ::/0 via 2001:db8:1::1"],
+            self.client)  # fmt: skip
         ip([*up, f"addr add {ONE}/24 dev eth0", f"addr add {TWO}/24 dev eth0",
-            "route add default via 198.51.100.254"], self.farm)  # fmt: skip
+            "route add default via 198.51.100.254", f"addr add {SIX}/64 dev eth0 nodad",
+            f"addr add {SEVEN}/64 dev eth0 nodad", "route add ::/0 via 2001:db8:2::fe"],
+            self.farm)  # fmt: skip
         sysctl(self.director, ip_forward=1)
-        self.serve("one", "two")
+        forwarding = Path("/proc/sys/net/ipv6/conf/all/forwarding")
+        inside(self.director, lambda: forwarding.write_text("1"))
+        self.serve("one", "two", "six", "seven")
         self.webs["sorry"] = Web(self.director, "0.0.0.0", "sorry")
         for name in ("bus/speak", "bus/listen", "locks", "log"):
             (self.run_dir / name).mkdir(parents=True)
@@ -131,7 +154,7 @@ class Site:
             self.start(service)
 
     def serve(self, *names: str) -> None:
-        places = {"one": (ONE, 80), "two": (TWO, 8080)}
+        places = {"one": (ONE, 80), "two": (TWO, 8080), "six": (SIX, 80), "seven": (SEVEN, 80)}
         for name in names:
             address, port = places[name]
             self.webs[name] = Web(self.farm, address, name, port)
@@ -160,6 +183,32 @@ class Site:
         except subprocess.CalledProcessError:
             return []
         return [item["rule"] for item in listing["nftables"] if "rule" in item]
+
+    def ask_from(self, source: str, port: int) -> str:
+        """What one request from a certain address is answered."""
+
+        def request() -> str:
+            with socket.create_connection((VIP, port), timeout=5, source_address=(source, 0)) as connection:
+                connection.sendall(b"GET / HTTP/1.0\r\n\r\n")
+                return b"".join(iter(lambda: connection.recv(1000), b"")).decode().split()[-1]
+
+        return inside(self.client, request)
+
+    def clients(self, port: int) -> list[str]:
+        """What is remembered of clients."""
+        found = []
+        for name in (f"tcp-{VIP}-{port}-{ONE}-80", f"tcp-{VIP}-{port}-{TWO}-8080"):
+            found.append(self.nft("list", "set", "inet", "keepbus", name))
+        return [line for text in found for line in text.splitlines() if "expires" in line]
+
+    def connections(self, port: int) -> dict[str, int]:
+        """The counters of the servers."""
+        listing = json.loads(self.nft("--json", "list", "counters"))
+        counters = {
+            item["counter"]["name"]: item["counter"] for item in listing["nftables"] if "counter" in item
+        }
+        names = {"one": f"tcp-{VIP}-{port}-{ONE}-80", "two": f"tcp-{VIP}-{port}-{TWO}-8080"}
+        return {server: counters[name]["packets"] for server, name in names.items()}
 
     def close(self) -> None:
         for process in reversed(self.processes.values()):
@@ -200,6 +249,29 @@ def test_requests_are_spread_by_weight(site: Site) -> None:
 
 def test_source_hash_sends_a_client_to_one_server(site: Site) -> None:
     assert list(site.ask(8, 81).values()) == [8]
+
+
+def test_persistent_client_keeps_its_server_and_neighbours_share_it(site: Site) -> None:
+    """W14: clients that the granularity makes one (192.0.2.2 and .3) meet one server, another the next."""
+    first = site.ask_from("192.0.2.2", 84)
+    assert [site.ask_from("192.0.2.3", 84) for _ in range(3)] == [first] * 3
+    assert site.ask_from("192.0.2.4", 84) != first
+    assert site.ask_from("192.0.2.2", 84) == first
+
+
+def test_persistence_ends_after_its_timeout(site: Site) -> None:
+    until(lambda: not site.clients(84))
+    first, second = site.ask_from("192.0.2.2", 84), site.ask_from("192.0.2.4", 84)
+    assert first != second
+    until(lambda: not site.clients(84))
+    assert site.ask_from("192.0.2.4", 84) == first
+
+
+def test_connections_are_counted(site: Site) -> None:
+    before = site.connections(80)
+    site.ask(6)
+    after = site.connections(80)
+    assert {server: after[server] - before[server] for server in after} == {"one": 2, "two": 4}
 
 
 def test_director_itself_reaches_the_virtual_server(site: Site) -> None:

@@ -118,10 +118,6 @@ FINE = virtual(real("198.51.100.1", **NAT), **NAT)
         (virtual(real("198.51.100.1"), **NAT), "no DR"),
         (virtual(real("198.51.100.1", forwarding=Forwarding.TUN), **NAT), "no TUN"),
         (virtual(real("198.51.100.1", **NAT), scheduler="wlc", **NAT), "no scheduler wlc; use rr, wrr, sh"),
-        (
-            virtual(real("198.51.100.1", **NAT), persistence_timeout_s=5, **NAT),
-            "persistence; use lb_algo sh",
-        ),
         (virtual(real("198.51.100.1", uthreshold=5, **NAT), **NAT), "no connection thresholds"),
         (virtual(real("127.0.0.1", **NAT), **NAT), "cannot balance to 127.0.0.1"),
         (

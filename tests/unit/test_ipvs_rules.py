@@ -11,6 +11,7 @@ from keepbus_ipvs.table import (
     AF_INET,
     AF_INET6,
     MASQUERADE,
+    PERSISTENT,
     TCP,
     UDP,
     Destination,
@@ -21,6 +22,8 @@ from keepbus_ipvs.table import (
 )
 
 A, B = "198.51.100.1", "198.51.100.2"
+CHAIN = "tcp-192.0.2.1-80"
+NOTHING = rules.Present()
 
 
 def entry(
@@ -36,62 +39,148 @@ def entry(
     )
 
 
-def expression(made: Entry) -> list[Any]:
-    """The expression of the one rule of the service's chain; empty when there is no rule."""
-    found = [
-        command["add"]["rule"]["expr"] for command in rules.install(made) if "rule" in command.get("add", {})
+def rules_of(made: Entry, chain: str, present: rules.Present = NOTHING) -> list[Any]:
+    """The expressions of the rules that `install` puts into a chain."""
+    added = [
+        command["add"]["rule"] for command in rules.install(made, present) if "rule" in command.get("add", {})
     ]
-    assert len(found) < 2
-    return found[0] if found else []
+    return [rule["expr"] for rule in added if rule["chain"] == chain]
+
+
+def choices(made: Entry) -> list[Any]:
+    return rules_of(made, rules.chain_name(made.service.key))
+
+
+def destination(made: Entry, index: int = 0) -> list[Any]:
+    """The statements of a destination's one rule."""
+    name = rules.destination_name(made.service.key, list(made.destinations)[index])
+    (expression,) = rules_of(made, name)
+    assert isinstance(expression, list)
+    return expression
+
+
+def names(commands: list[Any], verb: str, kind: str) -> list[str]:
+    return [command[verb][kind]["name"] for command in commands if kind in command.get(verb, {})]
 
 
 def element(made: Entry) -> dict[str, Any]:
     (found,) = (
-        command["add"]["element"] for command in rules.install(made) if "element" in command.get("add", {})
+        command["add"]["element"]
+        for command in rules.install(made, NOTHING)
+        if "element" in command.get("add", {})
     )
     assert isinstance(found, dict)
     return found
 
 
 def test_round_robin_takes_turns_whatever_the_weights() -> None:
-    match, dnat = expression(entry((A, 80, 1), (B, 8080, 2)))
-    assert match["match"]["right"] == "tcp"
-    assert dnat["dnat"] == {
-        "family": "ip",
-        "addr": {
-            "map": {
-                "key": {"numgen": {"mode": "inc", "mod": 2, "offset": 0}},
-                "data": {"set": [[0, {"concat": [A, 80]}], [1, {"concat": [B, 8080]}]]},
+    assert choices(entry((A, 80, 1), (B, 8080, 2))) == [
+        [
+            {
+                "vmap": {
+                    "key": {"numgen": {"mode": "inc", "mod": 2, "offset": 0}},
+                    "data": {
+                        "set": [
+                            [0, {"goto": {"target": f"{CHAIN}-{A}-80"}}],
+                            [1, {"goto": {"target": f"{CHAIN}-{B}-8080"}}],
+                        ]
+                    },
+                }
             }
-        },
-    }
+        ]
+    ]
+
+
+def test_a_destination_is_counted_and_rewritten() -> None:
+    match, counter, dnat = destination(entry((A, 80, 1), (B, 8080, 2)), 1)
+    assert match["match"]["right"] == "tcp"
+    assert counter == {"counter": f"{CHAIN}-{B}-8080"}
+    assert dnat == {"dnat": {"family": "ip", "addr": B, "port": 8080}}
 
 
 def test_weights_are_shares_of_the_turns() -> None:
-    _match, dnat = expression(entry((A, 80, 1), (B, 80, 3), scheduler="wrr"))
-    balance = dnat["dnat"]["addr"]["map"]
-    assert balance["key"]["numgen"]["mod"] == 4
-    assert balance["data"]["set"] == [[0, {"concat": [A, 80]}], [{"range": [1, 3]}, {"concat": [B, 80]}]]
+    ((choice,),) = choices(entry((A, 80, 1), (B, 80, 3), scheduler="wrr"))
+    assert choice["vmap"]["key"]["numgen"]["mod"] == 4
+    assert [slot for slot, _target in choice["vmap"]["data"]["set"]] == [0, {"range": [1, 3]}]
 
 
 def test_source_hash_has_a_fixed_seed_so_that_both_nodes_agree() -> None:
-    _match, dnat = expression(entry((A, 80, 1), (B, 80, 1), scheduler="sh"))
-    assert dnat["dnat"]["addr"]["map"]["key"]["jhash"]["seed"] == 1
+    ((choice,),) = choices(entry((A, 80, 1), (B, 80, 1), scheduler="sh"))
+    assert choice["vmap"]["key"]["jhash"]["seed"] == 1
 
 
 def test_weight_0_gets_no_turn() -> None:
-    assert expression(entry((A, 80, 0), (B, 80, 1)))[1] == {"dnat": {"family": "ip", "addr": B, "port": 80}}
-    assert expression(entry((A, 80, 0))) == []
+    assert choices(entry((A, 80, 0), (B, 80, 1))) == [[{"goto": {"target": f"{CHAIN}-{B}-80"}}]]
+    assert choices(entry((A, 80, 0))) == []
 
 
 @pytest.mark.parametrize(("port", "verdict"), [(80, {"accept": None}), (8080, {"redirect": {"port": 8080}})])
 def test_server_on_loopback_gets_the_packet_here(port: int, verdict: dict[str, Any]) -> None:
-    assert expression(entry(("127.0.0.1", port, 1)))[1] == verdict
+    assert destination(entry(("127.0.0.1", port, 1)))[-1] == verdict
+
+
+MASK_56 = "ffff:ffff:ffff:ff00::"
+SOURCE = {"payload": {"protocol": "ip", "field": "saddr"}}
+
+
+def persistent(
+    *targets: tuple[str, int, int], netmask: str = "255.255.255.255", address: str = "192.0.2.1"
+) -> Entry:
+    made = entry(*targets, address=address)
+    service = made.service._replace(flags=PERSISTENT, timeout_s=50, netmask=netmask)
+    return Entry(service, made.destinations)
+
+
+def test_persistent_client_is_looked_for_first_also_where_the_weight_is_0() -> None:
+    """W7: a server of weight 0 keeps the clients that it has."""
+    first, second, turn = choices(persistent((A, 80, 0), (B, 80, 1)))
+    known = {"op": "==", "left": SOURCE, "right": f"@{CHAIN}-{A}-80"}
+    assert first == [{"match": known}, {"goto": {"target": f"{CHAIN}-{A}-80"}}]
+    assert second[0]["match"]["right"] == f"@{CHAIN}-{B}-80"
+    assert turn == [{"goto": {"target": f"{CHAIN}-{B}-80"}}]
+
+
+def test_each_connection_of_a_persistent_client_renews_its_time() -> None:
+    made = persistent((A, 80, 1))
+    name = f"{CHAIN}-{A}-80"
+    update = {"op": "update", "elem": {"elem": {"val": SOURCE, "timeout": 50}}, "set": f"@{name}"}
+    assert {"set": update} in destination(made)
+    assert names(rules.install(made, NOTHING), "add", "set") == [name]
+
+
+@pytest.mark.parametrize(
+    ("address", "netmask", "client"),
+    [
+        ("192.0.2.1", "255.255.255.0", {"&": [SOURCE, "255.255.255.0"]}),
+        ("2001:db8::1", "128", {"payload": {"protocol": "ip6", "field": "saddr"}}),
+        ("2001:db8::1", "56", {"&": [{"payload": {"protocol": "ip6", "field": "saddr"}}, MASK_56]}),
+    ],
+)
+def test_granularity_makes_clients_one(address: str, netmask: str, client: dict[str, Any]) -> None:
+    """W14."""
+    server = "2001:db8::5" if ":" in address else A
+    made = persistent((server, 80, 1), netmask=netmask, address=address)
+    assert choices(made)[0][0]["match"]["left"] == client
+
+
+def test_what_is_there_is_not_added_again_and_what_is_gone_is_taken_away() -> None:
+    there, gone = f"{CHAIN}-{A}-80", f"{CHAIN}-{B}-80"
+    other = f"{CHAIN}80-{B}-80"
+    both = frozenset({there, gone, other})
+    present = rules.Present(chains=both | {CHAIN}, sets=both, counters=both)
+    commands = rules.install(persistent((A, 80, 1)), present)
+    assert names(commands, "add", "set") == names(commands, "add", "counter") == []
+    for kind in ("chain", "set", "counter"):
+        assert names(commands, "delete", kind) == [gone]
+    commands = rules.install(entry((A, 80, 1)), present)
+    assert names(commands, "delete", "set") == [there, gone], "persistence was turned off"
+    commands = rules.remove(entry((A, 80, 1)).service.key, present)
+    assert names(commands, "delete", "chain") == [there, gone, CHAIN]
 
 
 def test_udp_is_matched_as_such() -> None:
     made = entry((A, 80, 1), protocol=UDP)
-    assert expression(made)[0]["match"]["right"] == "udp"
+    assert destination(made)[0]["match"]["right"] == "udp"
     assert element(made)["elem"] == [
         [{"concat": ["192.0.2.1", "udp", 80]}, {"goto": {"target": "udp-192.0.2.1-80"}}]
     ]
@@ -100,7 +189,7 @@ def test_udp_is_matched_as_such() -> None:
 def test_ipv6_has_a_map_of_its_own_and_a_name_that_nft_can_read() -> None:
     made = entry(("2001:db8::5", 80, 1), address="2001:db8::1")
     assert element(made)["name"] == "services6"
-    assert expression(made)[1]["dnat"]["family"] == "ip6"
+    assert destination(made)[-1]["dnat"]["family"] == "ip6"
     assert rules.chain_name(made.service.key) == "tcp-2001.db8..1-80"
 
 
@@ -117,7 +206,6 @@ LISTING: dict[str, Any] = {
         {"rule": {"chain": "tcp-192.0.2.1-80", "handle": 7, "expr": [{"dnat": {"addr": A}}]}},
     ]
 }  # fmt: skip
-CHAIN = "tcp-192.0.2.1-80"
 
 
 def changed(index: int, kind: str, **values: Any) -> dict[str, str]:
@@ -146,3 +234,17 @@ def test_changed_hook_makes_a_difference_to_the_base() -> None:
 
 def test_table_that_was_never_written_has_no_digest() -> None:
     assert rules.digests({}) == {}
+
+
+def test_a_services_digest_covers_its_destinations() -> None:
+    made = entry((A, 80, 1), (B, 80, 1))
+    found = {CHAIN: "1", f"{CHAIN}-{A}-80": "2", f"{CHAIN}-{B}-80": "3"}
+    assert rules.digest(made, found) == "1 2 3"
+    assert rules.digest(made, {**found, f"{CHAIN}-{B}-80": "4"}) != "1 2 3"
+    assert rules.digest(made, {}) == ""
+
+
+def test_connections_are_read_from_the_counters() -> None:
+    made = entry((A, 80, 1), (B, 80, 1))
+    listing = {"nftables": [{"counter": {"name": f"{CHAIN}-{A}-80", "packets": 7, "bytes": 420}}]}
+    assert rules.connections(made, listing) == {DestinationKey(A, 80): 7, DestinationKey(B, 80): 0}

@@ -10,7 +10,7 @@ from keepbus_ipvs.pool import Member, Pool
 from keepbus_ipvs.reconciler import Reconciler
 from keepbus_ipvs.table import Destination, DestinationKey, endpoint
 
-Connections = Mapping[DestinationKey, tuple[int, int]]
+Connections = Mapping[DestinationKey, tuple[int, int, int]]
 
 
 def virtual_server(pool: Pool, reconciler: Reconciler, error: str = "") -> contract.VirtualServer:
@@ -42,7 +42,10 @@ def virtual_server(pool: Pool, reconciler: Reconciler, error: str = "") -> contr
 
 def without_counters(body: contract.VirtualServer) -> contract.VirtualServer:
     """The same with all connections at 0: what makes a new publication worth while at once."""
-    servers = (replace(server, active_connections=0, inactive_connections=0) for server in body.real_servers)
+    servers = (
+        replace(server, active_connections=0, inactive_connections=0, total_connections=0)
+        for server in body.real_servers
+    )
     return replace(body, real_servers=tuple(servers))
 
 
@@ -54,7 +57,7 @@ def _real_server(
 ) -> contract.RealServer:
     key = member.destination.key
     present = there.get(key)
-    active, inactive = connections.get(key, (0, 0))
+    active, inactive, total = connections.get(key, (0, 0, 0))
     return contract.RealServer(
         address=endpoint(*key),
         configured_weight=member.server.weight,
@@ -66,4 +69,5 @@ def _real_server(
         reason=pool.reason_of(key),
         active_connections=active,
         inactive_connections=inactive,
+        total_connections=total,
     )

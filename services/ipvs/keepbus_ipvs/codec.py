@@ -40,7 +40,9 @@ _TYPE_MASK = 0x3FFF
 _SERVICE, _DESTINATION = 1, 2
 _AF, _PROTOCOL, _ADDRESS, _PORT, _FWMARK, _SCHEDULER, _FLAGS, _TIMEOUT, _NETMASK = range(1, 10)
 _D_ADDRESS, _D_PORT, _D_METHOD, _D_WEIGHT, _D_UPPER, _D_LOWER, _D_ACTIVE, _D_INACTIVE = range(1, 9)
-_D_FAMILY = 11
+_D_FAMILY, _D_STATISTICS = 11, 12
+_CONNECTIONS = 1
+"""First of the 64-bit statistics."""
 
 _ATTRIBUTE = struct.Struct("=HH")
 _U16 = struct.Struct("=HHH2x")
@@ -52,6 +54,7 @@ _FLAGS_ATTRIBUTE = struct.Struct("=HHII")
 _NETMASK_ATTRIBUTE = struct.Struct("=HH4s")
 _GENERIC = struct.Struct("=BBH")
 _INT = struct.Struct("=I")
+_LONG = struct.Struct("=Q")
 _SIGNED = struct.Struct("=i")
 _SHORT = struct.Struct("=H")
 
@@ -125,6 +128,7 @@ def decode_destination(payload: bytes, family: int) -> FoundDestination:
             destination,
             active=_INT.unpack_from(fields[_D_ACTIVE])[0],
             inactive=_INT.unpack_from(fields[_D_INACTIVE])[0],
+            total=_connections(fields.get(_D_STATISTICS, b"")),
         )
     except (KeyError, struct.error, ValueError) as error:
         raise MalformedError(f"destination attribute {error}") from None
@@ -139,6 +143,13 @@ def attributes(octets: bytes, offset: int = 0) -> Iterator[tuple[int, bytes]]:
             raise MalformedError("an attribute reaches beyond its message")
         yield kind & _TYPE_MASK, octets[offset + 4 : offset + length]
         offset += (length + 3) & ~3
+
+
+def _connections(statistics: bytes) -> int:
+    for kind, value in attributes(statistics):
+        if kind == _CONNECTIONS:
+            return _LONG.unpack_from(value)[0]  # type: ignore[no-any-return]
+    return 0
 
 
 def _nested(payload: bytes, kind: int) -> dict[int, bytes]:

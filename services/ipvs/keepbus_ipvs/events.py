@@ -62,9 +62,11 @@ def _found_service(service: Sequence[Any], destinations: Sequence[Any]) -> Found
     )
 
 
-def _found_destination(destination: Sequence[Any], active: int, inactive: int) -> FoundDestination:
+def _found_destination(
+    destination: Sequence[Any], active: int, inactive: int, total: int = 0
+) -> FoundDestination:
     key, *settings = destination
-    return FoundDestination(Destination(DestinationKey(*key), *settings), active, inactive)
+    return FoundDestination(Destination(DestinationKey(*key), *settings), active, inactive, total)
 
 
 RECORDED: Mapping[str, Callable[..., Any]] = {

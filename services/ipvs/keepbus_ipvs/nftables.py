@@ -23,7 +23,9 @@ from keepbus_ipvs.events import TableRead, Written
 from keepbus_ipvs.table import Entry, FoundDestination, FoundService, ServiceKey
 
 _NFT = "nft"
-_LIST = ("list", "table", rules.FAMILY, rules.TABLE)
+_LIST = ("--json", "--terse", "list", "table", rules.FAMILY, rules.TABLE)
+"""Without the content of sets: they hold every client that is remembered."""
+_LIST_MAPS = ("--json", "list", "maps", rules.FAMILY)
 _TIME_LIMIT_NS = 5_000_000_000
 _SECOND_NS = 1_000_000_000
 _PATH = "/usr/sbin:/sbin:/usr/bin:/bin"
@@ -47,6 +49,7 @@ class Ask(NamedTuple):
 
 Answer = TableRead | Written
 Steps = Generator[Ask, Finished, Answer]
+Listing = dict[str, list[dict[str, Any]]]
 
 
 class Nftables:
@@ -61,6 +64,8 @@ class Nftables:
         self._entries: dict[ServiceKey, Entry] = {}
         self._digests: dict[ServiceKey, str] = {}
         self._base = ""
+        self._present = rules.Present()
+        """As last listed."""
         self._running: _Run | None = None
         self._recall()
         loop.every(_SECOND_NS, self._end_late)
@@ -101,19 +106,19 @@ class Nftables:
 
     def _read_steps(self) -> Steps:
         started_ns = time.monotonic_ns()
-        listed = yield Ask(("--json", *_LIST))
-        error = ""
-        if listed.status and "No such file" not in listed.error:
-            error = f"cannot list the nftables table: {listed.error}"
-        found = _digests(listed)
+        listing, error = yield from self._list()
+        found = rules.digests(listing)
         if rules.base_digest(found) != self._base:
             found = {}
-        services = tuple(
-            FoundService(entry.service, tuple(map(FoundDestination, entry.destinations.values())))
-            for key, entry in self._entries.items()
-            if found.get(rules.chain_name(key), "") == self._digests.get(key)
-        )
-        return TableRead(services, time.monotonic_ns() - started_ns, time.time_ns(), error)
+        services = []
+        for key, entry in self._entries.items():
+            if rules.digest(entry, found) == self._digests.get(key):
+                counted = rules.connections(entry, listing)
+                destinations = (
+                    FoundDestination(each, total=counted[each.key]) for each in entry.destinations.values()
+                )
+                services.append(FoundService(entry.service, tuple(destinations)))
+        return TableRead(tuple(services), time.monotonic_ns() - started_ns, time.time_ns(), error)
 
     def _write_steps(self, commands: Sequence[Command]) -> Steps:
         wanted = dict(self._entries)
@@ -139,20 +144,44 @@ class Nftables:
                 self._entries[key] = wanted[key]
         if not self._entries and not failed:
             yield Ask(("--json", "--file", "-"), _script(rules.clear()))
-        listed = yield Ask(("--json", *_LIST))
-        found = _digests(listed)
+        listing, _error = yield from self._list()
+        found = rules.digests(listing)
         self._base = rules.base_digest(found)
         for key in keys:
             self._digests.pop(key, None)
             if key in self._entries:
-                self._digests[key] = found.get(rules.chain_name(key), "")
+                self._digests[key] = rules.digest(self._entries[key], found)
         self._remember()
         return Written(tuple(failed.get(command.service.key, "") for command in commands), time.time_ns())
+
+    def _list(self) -> Generator[Ask, Finished, tuple[Listing, str]]:
+        """The table, and why there is none."""
+        listed = yield Ask(_LIST)
+        if listed.status:
+            self._present = rules.Present()
+            error = "" if "No such file" in listed.error else listed.error
+            return {}, error and f"cannot list the nftables table: {error}"
+        maps = yield Ask(_LIST_MAPS)
+        if maps.status:
+            return {}, f"cannot list the nftables maps: {maps.error}"
+        listing: Listing = json.loads(listed.output)
+        listing["nftables"] = [item for item in listing["nftables"] if "map" not in item]
+        listing["nftables"] += (
+            item
+            for item in json.loads(maps.output)["nftables"]
+            if item.get("map", {}).get("table") == rules.TABLE
+        )
+        self._present = rules.Present.of(listing)
+        return listing, ""
 
     def _transaction(self, keys: Iterable[ServiceKey], wanted: dict[ServiceKey, Entry]) -> Ask:
         commands = rules.base()
         for key in keys:
-            commands += rules.install(wanted[key]) if key in wanted else rules.remove(key)
+            commands += (
+                rules.install(wanted[key], self._present)
+                if key in wanted
+                else rules.remove(key, self._present)
+            )
         return Ask(("--json", "--file", "-"), _script(commands))
 
     # One process at a time
@@ -231,13 +260,6 @@ class _Run(NamedTuple):
     pidfd: int
     files: list[int]
     end_at_ns: int
-
-
-def _digests(listed: Finished) -> dict[str, str]:
-    if listed.status:
-        return {}
-    data: Any = json.loads(listed.output)
-    return rules.digests(data)
 
 
 def _script(commands: list[rules.Object]) -> str:

@@ -42,7 +42,8 @@ class Reconciler:
         self.wanted: Table = {}
         self.known: Table = {}
         """Owned services as last read or written."""
-        self.connections: dict[ServiceKey, dict[DestinationKey, tuple[int, int]]] = {}
+        self.connections: dict[ServiceKey, dict[DestinationKey, tuple[int, int, int]]] = {}
+        """Active, inactive, and all since the destination was written."""
         self.foreign: frozenset[ServiceKey] = frozenset()
         self.retries: dict[ServiceKey, Retry] = {}
         self.has_read = False
@@ -86,7 +87,10 @@ class Reconciler:
         self.has_read = True
         self.foreign = frozenset(table.keys() - self.owned)
         self.connections = {
-            key: {item.destination.key: (item.active, item.inactive) for item in table[key].destinations}
+            key: {
+                item.destination.key: (item.active, item.inactive, item.total)
+                for item in table[key].destinations
+            }
             for key in table.keys() & self.owned
         }
         self.destinations = sum(map(len, self.connections.values()))

@@ -86,6 +86,8 @@ class FoundDestination(NamedTuple):
     destination: Destination
     active: int = 0
     inactive: int = 0
+    total: int = 0
+    """Connections since it was written."""
 
 
 class FoundService(NamedTuple):
