@@ -212,15 +212,16 @@ def _real_server(real: ipvs.RealServer, node: Node, paint: Paint) -> list[str]:
     if not real.in_table:
         weight = "not in table"
     age = duration(node.now_ns - real.since_ns) if real.since_ns else ""
-    return [clean(real.address), verdict, weight, age, _connections(real), paint(clean(real.reason), "dim")]
+    return [clean(real.address), verdict, weight + _connections(real), age, paint(clean(real.reason), "dim")]
 
 
 def _connections(real: ipvs.RealServer) -> str:
     if not real.total_connections:
         return ""
-    open_ = f"{real.active_connections} active, {real.inactive_connections} inactive"
-    counted = real.active_connections or real.inactive_connections
-    return f"{open_}, {real.total_connections} in all" if counted else f"{real.total_connections} connections"
+    if not real.active_connections and not real.inactive_connections:
+        return f", {real.total_connections} connections"
+    active, inactive = real.active_connections, real.inactive_connections
+    return f", {active} active and {inactive} inactive of {real.total_connections} connections"
 
 
 def _service(beat: Beat, node: Node, paint: Paint) -> list[str]:

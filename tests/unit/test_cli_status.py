@@ -77,6 +77,24 @@ def text(shown: Node, width: int | None = None, colour: bool = False) -> str:
     return "\n".join(as_text(shown, Path("/run/keepbus"), Paint(colour), width))
 
 
+@pytest.mark.parametrize(
+    ("counts", "words"),
+    [
+        ((3, 9, 40), "weight 2, 3 active and 9 inactive of 40 connections  5.0 s"),
+        ((0, 0, 40), "weight 2, 40 connections  5.0 s"),
+    ],
+)
+def test_connections_are_shown(counts: tuple[int, int, int], words: str) -> None:
+    active, inactive, total = counts
+    real = dataclasses.replace(
+        SERVER.real_servers[0],
+        active_connections=active,
+        inactive_connections=inactive,
+        total_connections=total,
+    )
+    assert words in text(node(("ipvs", dataclasses.replace(SERVER, real_servers=(real,)))))
+
+
 def test_a_node_that_is_well() -> None:
     shown = node(*WELL)
     assert shown.problems() == []
