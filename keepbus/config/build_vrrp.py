@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from keepbus.config.addresses import read_addresses
+from keepbus.config.build_authentication import build_auth_hmac, build_authentication
 from keepbus.config.diagnostics import Findings, Note
 from keepbus.config.model import (
-    Authentication,
-    AuthType,
     GratuitousArp,
     InitialState,
     NotifyTarget,
@@ -25,7 +24,6 @@ from keepbus.config.reader import Fields, TableReader
 from keepbus.config.syntax import Statement
 
 _MOST_ADDRESSES = 255
-_PASSWORD_OCTETS = 8
 _MOST_V3_INTERVAL_US = 40_950_000
 _V3_UNIT_US = 10_000
 _V2_UNIT_US = 1_000_000
@@ -33,6 +31,7 @@ _OWNER = 255
 
 _BLOCK = ("vrrp_instance",)
 _AUTHENTICATION = ("vrrp_instance", "authentication")
+_AUTH_HMAC = ("vrrp_instance", "auth_hmac")
 _PLAIN = (
     "mcast_group4",
     "mcast_src_ip",
@@ -102,6 +101,7 @@ class _Instance:
         self._block = block
         self._defaults = defaults
         self._authentication: Fields | None = None
+        self._auth_hmac: Fields | None = None
         self._fields = tables.read(block, _BLOCK, self._on_block)
 
     def build(self) -> Draft | None:
@@ -117,6 +117,7 @@ class _Instance:
                 lenient=True,
             )
         version = fields.get("version", self._defaults.get("version", 2))
+        interval_us = self._advert_interval_us(version)
         priority, state = self._priority_and_state()
         addresses = self._addresses("virtual_addresses", interface)
         excluded = self._addresses("virtual_addresses_excluded", interface)
@@ -130,8 +131,9 @@ class _Instance:
             version=version,
             state=state,
             priority=priority,
-            advert_interval_us=self._advert_interval_us(version),
-            authentication=self._build_authentication(version),
+            advert_interval_us=interval_us,
+            authentication=build_authentication(self._findings, self._authentication, version),
+            auth_hmac=build_auth_hmac(self._findings, self._auth_hmac, interval_us),
             nopreempt=self._nopreempt(priority, state),
             preempt_delay_us=self._preempt_delay_us(state),
             virtual_addresses=tuple(address for address, _ in addresses),
@@ -148,13 +150,16 @@ class _Instance:
     def _on_block(self, keyword: str, statement: Statement, fields: Fields) -> None:
         if len(statement.words) > 1:
             self._tables.surplus(statement, statement.words, 1)
-        if self._authentication is not None:
+        if keyword == "authentication":
+            given, self._authentication = self._authentication, self._tables.read(statement, _AUTHENTICATION)
+        else:
+            given, self._auth_hmac = self._auth_hmac, self._tables.read(statement, _AUTH_HMAC)
+        if given is not None:
             self._findings.warning(
                 "given-twice",
-                "`authentication` is given twice in this block; the last one counts",
+                f"`{keyword}` is given twice in this block; the last one counts",
                 statement.at(),
             )
-        self._authentication = self._tables.read(statement, _AUTHENTICATION)
 
     def _interface(self) -> str:
         interface = self._fields.get("interface", self._defaults.get("default_interface"))
@@ -255,46 +260,6 @@ class _Instance:
             )
             return 0
         return delay_us
-
-    def _build_authentication(self, version: int) -> Authentication | None:
-        fields = self._authentication
-        if fields is None:
-            return None
-        if version == 3:
-            self._findings.error(
-                "authentication-version-3",
-                "VRRP version 3 has no authentication; keepalived would leave it out",
-                fields.statement.at(),
-                advice="remove the block, or write `version 2` on every node",
-                lenient=True,
-            )
-            return None
-        if fields.get("auth_type") == "AH":
-            self._findings.error(
-                "not-supported",
-                "`auth_type AH` is not supported yet",
-                fields.where("auth_type"),
-                advice="use PASS",
-            )
-            return None
-        missing = [word for word in ("auth_type", "auth_pass") if word not in fields.values]
-        if missing:
-            if fields.lacks(missing[0]):
-                self._findings.error(
-                    "missing-password",
-                    f"`authentication` has no `{missing[0]}`; it is not used",
-                    fields.statement.at(),
-                    lenient=True,
-                )
-            return None
-        password = str(fields.get("auth_pass"))
-        if len(password.encode()) > _PASSWORD_OCTETS:
-            self._findings.warning(
-                "password-too-long",
-                f"only the first {_PASSWORD_OCTETS} octets of `auth_pass` are used",
-                fields.where("auth_pass"),
-            )
-        return Authentication(auth_type=AuthType.PASS, auth_pass=password)
 
     def _addresses(self, field: str, interface: str) -> list[tuple[VirtualAddress, Statement]]:
         return read_addresses(self._tables, self._fields.get(field, ()), interface)

@@ -15,6 +15,8 @@ class Kind(NamedTuple):
     most: int
     """Further words are surplus; -1: any number."""
     convert: Callable[[Sequence[str], str], Any]
+    repeats: bool = False
+    """The keyword may be given several times: its field is a list of values, each with its statement."""
 
 
 KINDS: dict[str, Kind] = {
@@ -24,6 +26,7 @@ KINDS: dict[str, Kind] = {
     "seconds": Kind(1, 1, values.seconds),
     "text": Kind(1, 1, values.text),
     "secret": Kind(1, 1, values.text),
+    "hmac-key": Kind(2, 2, values.hmac_key, repeats=True),
     "one-of": Kind(1, 1, values.one_of),
     "interface": Kind(1, 1, values.interface),
     "label": Kind(1, 1, values.label),

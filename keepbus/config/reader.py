@@ -145,6 +145,10 @@ class TableReader:
             return False
         if row.status != "yes":
             self._note_status(statement, row)
+        if kind.repeats:
+            fields.values.setdefault(row.field, []).append((value, statement))
+            fields.at.setdefault(row.field, statement)
+            return True
         known = fields.at.get(row.field)
         if known is not None:
             last = row.kind != "script"
@@ -276,6 +280,7 @@ def _expected(row: Row) -> str:
         "address4": "an IPv4 address",
         "multicast4": "an IPv4 multicast group",
         "script": "a command",
+        "hmac-key": "an id from 1 to 255 and a key",
     }
     return names.get(row.kind, "a value")
 

@@ -134,8 +134,11 @@ def masked(text: str) -> str:
 def _is_secret(word: str, first: bool) -> bool:
     if _SECRET.fullmatch(word):
         return True
-    # A misspelt auth_pass has a password behind it all the same.
-    return first and bool(difflib.get_close_matches(word, ("auth_pass",), cutoff=0.7))
+    # A misspelt auth_pass or key has a secret behind it all the same.
+    return first and any(
+        difflib.get_close_matches(word, (known,), cutoff=cutoff)
+        for known, cutoff in (("auth_pass", 0.7), ("key", 0.65))
+    )
 
 
 class Reader:

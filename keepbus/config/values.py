@@ -79,6 +79,11 @@ def text(words: Sequence[str], parameters: str) -> str:
     return " ".join(word.replace('\\"', '"') for word in words)
 
 
+def hmac_key(words: Sequence[str], parameters: str) -> tuple[int, str]:
+    """ID from 1 to 255, and a key as it stands in the file."""
+    return integer(words[:1], "1..255"), text(words[1:], "")
+
+
 def one_of(words: Sequence[str], parameters: str) -> str:
     """One of the words in the parameters."""
     allowed = parameters.split()

@@ -20,7 +20,7 @@ DRAFT = {
     "default_interface", "min_garp", "version", "preempt", "no_virtual_ipaddress", "accept", "mcast_group4",
     "sorry_server_inhibit", "sorry_server_forwarding", "enable_sni", "retry", "delay_before_retry_us",
     "warmup_us", "connect_timeout_us", "delay_loop_us", "virtualhost", "alpha", "weight", "state",
-    "file_weight", "init_file",
+    "file_weight", "init_file", "anti_replay",
 }  # fmt: skip
 OF_BLOCK = {
     ("global_defs",): (model.GlobalDefs, model.VrrpInstance, model.GratuitousArp),
@@ -113,7 +113,7 @@ def sample(row: Row) -> str:
         "forwarding": "NAT", "protocol": "TCP", "user": "nobody", "script": "/bin/true",
         "digest": "0" * 32, "codes": "200", "path": "/run/x", "command": "/bin/true", "hex": "00",
         "hex-pattern": "0x", "dns-name": "example.org", "upper-of": "a", "file-weight": "2 reverse",
-        "init-file": "1 overwrite", "values": "{\n}", "block": "x {\n}",
+        "init-file": "1 overwrite", "hmac-key": "1 file:/x", "values": "{\n}", "block": "x {\n}",
     }  # fmt: skip
     return f"{row.keyword} {words.get(row.kind, 'x')}"
 

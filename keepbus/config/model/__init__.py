@@ -40,8 +40,11 @@ from keepbus.config.model.scripts import (
 )
 from keepbus.config.model.vrrp import (
     Authentication,
+    AuthHmac,
     AuthType,
     GratuitousArp,
+    HmacKey,
+    HmacMode,
     InitialState,
     VirtualAddress,
     VrrpInstance,
@@ -49,6 +52,7 @@ from keepbus.config.model.vrrp import (
 )
 
 __all__ = [
+    "AuthHmac",
     "AuthType",
     "Authentication",
     "Check",
@@ -60,6 +64,8 @@ __all__ = [
     "Forwarding",
     "GlobalDefs",
     "GratuitousArp",
+    "HmacKey",
+    "HmacMode",
     "InitialState",
     "IpvsSection",
     "MiscCommand",

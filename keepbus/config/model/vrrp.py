@@ -17,6 +17,15 @@ class AuthType(enum.StrEnum):
     """`auth_type`."""
 
     PASS = "PASS"
+    AH = "AH"
+
+
+class HmacMode(enum.StrEnum):
+    """`mode` of auth_hmac: the three steps of an upgrade, in this order (X4)."""
+
+    RECEIVE_ONLY = "receive-only"
+    PERMISSIVE = "permissive"
+    ENFORCE = "enforce"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +48,27 @@ class Authentication:
 
     auth_type: AuthType
     auth_pass: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HmacKey:
+    """`key` of auth_hmac. repr never shows it."""
+
+    key_id: int
+    octets: str = field(repr=False)
+    """Hexadecimal, 32 to 64 octets."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuthHmac:
+    """`auth_hmac` block."""
+
+    keys: tuple[HmacKey, ...]
+    active_key: int
+    """The one that is sent with."""
+    mode: HmacMode = HmacMode.ENFORCE
+    time_window_us: int = 0
+    """Allowed difference of clocks; 0: `anti_replay monotonic`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +99,7 @@ class VrrpInstance:
     priority: int = 100
     advert_interval_us: int = 1_000_000
     authentication: Authentication | None = None
+    auth_hmac: AuthHmac | None = None
     nopreempt: bool = False
     preempt_delay_us: int = 0
     mcast_group4: str = "224.0.0.18"

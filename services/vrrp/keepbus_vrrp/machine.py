@@ -33,6 +33,7 @@ from keepbus_vrrp.effects import Forget, Gather, ReadKernel, Recall
 from keepbus_vrrp.election import receive
 from keepbus_vrrp.instance import Instance, key_of
 from keepbus_vrrp.placement import Placement
+from keepbus_vrrp.refusal import Refused
 from keepbus_vrrp.statistics import Statistics
 from keepbus_vrrp.timers import NEVER, NS_PER_US
 from keepbus_vrrp.turn import Turn
@@ -150,7 +151,7 @@ class Machine:
             self._placement.groups[interface_index],
             self._placement.local[interface_index],
         )
-        if isinstance(advert, packet.Refused):
+        if isinstance(advert, Refused):
             if instance is not None:
                 instance.counters.drop(advert.reason)
             name = "" if instance is None else instance.config.name

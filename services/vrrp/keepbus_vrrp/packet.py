@@ -12,6 +12,7 @@ import struct
 from typing import NamedTuple
 
 from keepbus_vrrp import ipv4
+from keepbus_vrrp.refusal import Refused
 
 ADVERTISEMENT = 1
 TTL = 255
@@ -40,13 +41,6 @@ class Advert(NamedTuple):
     """v3: the checksum covers the message only (RFC 9568), not the pseudo-header (RFC 5798), see C2."""
     same_addresses: bool
     """False: the addresses are not those configured here; counted and told, not refused (D9)."""
-
-
-class Refused(NamedTuple):
-    """A packet that failed a check."""
-
-    reason: str
-    detail: str
 
 
 class Expected(NamedTuple):
