@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import threading
+import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -80,7 +82,7 @@ def test_what_waits_in_a_socket_comes_before_an_expired_deadline(pipe: tuple[int
 def test_news_that_comes_after_the_wait_is_still_believed_first(pipe: tuple[int, int]) -> None:
     """Between the end of the wait and the stamp an advert arrives: the due turn must contain it."""
     reader, writer = pipe
-    ticks = iter([0, 0, 20 * MS, 20 * MS, 20 * MS])
+    ticks = iter([0, 0, 0, 20 * MS, 20 * MS, 20 * MS])
 
     def clock() -> int:
         now_ns = next(ticks)
@@ -116,8 +118,7 @@ def test_a_reader_that_leaves_something_is_called_again(pipe: tuple[int, int]) -
 
 
 def test_chores_run_between_turns_without_a_turn() -> None:
-    clock = Clock()
-    loop = Loop(clock)
+    loop = Loop()
     machine = Witness(loop, turns=5)
     calls: list[int] = []
 
@@ -126,7 +127,7 @@ def test_chores_run_between_turns_without_a_turn() -> None:
         if len(calls) == 3:
             loop.stop()
 
-    loop.every(0, chore)
+    loop.every(1, chore)
     loop.run(machine, lambda _effect, _now_ns: None)
     assert len(calls) == 3
     assert len(machine.seen) == 1
@@ -196,21 +197,83 @@ def test_a_long_wait_ends_at_its_deadline_not_at_the_next_millisecond() -> None:
     assert min(lateness_us) < 500
 
 
-def test_gathering_reads_more_at_once_and_keeps_deadlines(pipe: tuple[int, int]) -> None:
+def test_news_that_keeps_coming_is_read_many_at_once(pipe: tuple[int, int]) -> None:
+    """A patient descriptor is looked into every gather_ns, and waited for again when nothing comes."""
     reader, writer = pipe
     loop = Loop()
     loop.gather_ns = 20 * MS
+    machine = Witness(loop, turns=1000)
+    loop.watch(reader, lambda _mask: [os.read(reader, 100)], patient=True)
+    news: list[int] = []
+
+    def talker() -> None:
+        for _ in range(150):
+            os.write(writer, b".")
+            time.sleep(0.001)
+        time.sleep(0.3)  # far more than five empty looks
+        news.append(loop.rounds)
+        os.write(writer, b"!")
+        time.sleep(0.1)
+        news.append(loop.rounds)
+        machine.left = 1
+        os.write(writer, b"end")
+
+    thread = threading.Thread(target=talker)
+    thread.start()
+    loop.run(machine, lambda _effect, _now_ns: None)
+    thread.join()
+    heard = [news for _, events in machine.seen for news in events]
+    assert b"".join(heard) == b"." * 150 + b"!end"
+    # The first few come one by one; a poll each 20 ms would be 8 for the rest.
+    assert len(heard) < 40
+    assert news[1] - news[0] == 1, "one look for one octet, none in between"
+
+
+def test_polling_ends_at_a_deadline_with_a_last_look(pipe: tuple[int, int]) -> None:
+    reader, writer = pipe
+    loop = Loop()
+    loop.gather_ns = 500 * MS
     machine = Witness(loop, turns=4)
-    machine.deadline_ns = boottime_ns() + 10 * MS
-    due_at_ns = machine.deadline_ns
-    loop.watch(reader, lambda _mask: [os.read(reader, 100)])
+    loop.watch(reader, lambda _mask: [os.read(reader, 100)], patient=True)
 
     def say(_effect: Any, _now_ns: int) -> None:
         os.write(writer, b"advert")
-        machine.effects = ["again"] if loop.turns < 3 else []
+        if loop.turns < 3:
+            machine.effects = ["again"]
+        else:
+            machine.deadline_ns = boottime_ns() + 30 * MS
+            due_at_ns.append(machine.deadline_ns)
 
+    due_at_ns: list[int] = []
     machine.effects = ["again"]
     loop.run(machine, say)
-    # First turn, two that news called for, and the deadline, in spite of the longer gathering.
-    assert due_at_ns <= machine.seen[-1][0]
-    assert [news for _, news in machine.seen[1:3]] == [[b"advert"], [b"advert"]]
+    # News in two turns, so it polls; what came then is read when the deadline is due, not 500 ms later.
+    (_, first), (_, second), (at_ns, last) = machine.seen[1:]
+    assert (first, second, last) == ([b"advert"], [b"advert"], [b"advert"])
+    assert 0 <= at_ns - due_at_ns[0] < 100 * MS
+
+
+def test_others_are_heard_at_once_while_the_patient_are_polled(pipe: tuple[int, int]) -> None:
+    """A link that goes down, a signal: no gathering holds them up."""
+    reader, writer = pipe
+    urgent = os.eventfd(0, os.EFD_NONBLOCK)
+    loop = Loop()
+    loop.gather_ns = 2_000 * MS
+    machine = Witness(loop, turns=4)
+    loop.watch(reader, lambda _mask: [os.read(reader, 100)], patient=True)
+    loop.watch(urgent, lambda _mask: [os.eventfd_read(urgent)])
+
+    def say(_effect: Any, _now_ns: int) -> None:
+        if loop.turns < 3:
+            os.write(writer, b"advert")
+            machine.effects = ["again"]
+        else:
+            os.write(writer, b"later")
+            os.eventfd_write(urgent, 7)
+
+    machine.effects = ["again"]
+    began_ns = boottime_ns()
+    loop.run(machine, say)
+    assert [events for _, events in machine.seen[1:]] == [[b"advert"], [b"advert"], [7]]
+    assert boottime_ns() - began_ns < 1_000 * MS
+    os.close(urgent)

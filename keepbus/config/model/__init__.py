@@ -39,25 +39,19 @@ from keepbus.config.model.scripts import (
     Script,
 )
 from keepbus.config.model.vrrp import (
-    FOREVER_S,
-    AddressFamily,
     Authentication,
     AuthHmac,
     AuthType,
-    ChecksumForm,
     GratuitousArp,
     HmacKey,
     HmacMode,
     InitialState,
-    UnicastPeer,
     VirtualAddress,
     VrrpInstance,
     VrrpSection,
 )
 
 __all__ = [
-    "FOREVER_S",
-    "AddressFamily",
     "AuthHmac",
     "AuthType",
     "Authentication",
@@ -65,7 +59,6 @@ __all__ = [
     "CheckKind",
     "CheckUse",
     "CheckerSection",
-    "ChecksumForm",
     "Configuration",
     "DnsQuestion",
     "Forwarding",
@@ -85,7 +78,6 @@ __all__ = [
     "StatusRange",
     "TrackedFile",
     "UdpExchange",
-    "UnicastPeer",
     "Url",
     "VirtualAddress",
     "VirtualServer",

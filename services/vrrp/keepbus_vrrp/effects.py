@@ -7,16 +7,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from keepbus.config.model import FOREVER_S, AddressFamily
-from keepbus_vrrp.netlink import Address
+from keepbus_vrrp.netlink import FOREVER_S, Address
 from keepbus_vrrp.timers import NEVER
-
-
-class Endpoint(NamedTuple):
-    """Where adverts leave and arrive: one socket."""
-
-    interface_index: int
-    family: AddressFamily
 
 
 class ReadKernel(NamedTuple):
@@ -37,17 +29,17 @@ class Recall(NamedTuple):
 
 
 class Listen(NamedTuple):
-    """Have a socket, in these multicast groups; answered by ListenFailed if not."""
+    """Have one socket on an interface, in these multicast groups; answered by ListenFailed if not."""
 
-    endpoint: Endpoint
+    interface_index: int
     interface: str
     groups: tuple[bytes, ...]
 
 
 class Unlisten(NamedTuple):
-    """Close a socket."""
+    """Close the socket of an interface."""
 
-    endpoint: Endpoint
+    interface_index: int
 
 
 class Advertise(NamedTuple):
@@ -58,9 +50,9 @@ class Advertise(NamedTuple):
     """
 
     instance: str
-    endpoint: Endpoint
-    copies: tuple[tuple[str, bytes], ...]
-    """Destination and whole datagram; several for unicast, of which one that leaves is enough."""
+    interface_index: int
+    group: str
+    datagram: bytes
     addresses: tuple[Address, ...] = ()
     valid_s: int = FOREVER_S
     """Lifetime of the addresses."""
