@@ -29,7 +29,9 @@ def run() -> dict[str, list[float]]:
     pools = [pool_of(each) for each in configuration.ipvs.virtual_servers]
     for pool in pools:
         pool.evaluate({}, 1)
-    commands = [command for pool in pools for command in difference(pool.entry(), None)]
+    commands = [
+        command for pool in pools for entry in pool.entries().values() for command in difference(entry, None)
+    ]
     words = "".join(f"{of_command(command)}\n" for command in commands)
     generation.write(RUN_DIR, configuration, FILE)
     kernel = Kernel()

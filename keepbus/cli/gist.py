@@ -112,6 +112,24 @@ def _table(body: ipvs.Table) -> tuple[str, str]:
     return "", f"{body.driver}, {body.services} services, {body.destinations} destinations{error}"
 
 
+def _real_server_changed(body: ipvs.RealServerChanged) -> tuple[str, str]:
+    return "up" if body.up else "down", f"{body.real_server} because {body.reason}"
+
+
+def _drain(body: ipvs.Drain) -> tuple[str, str]:
+    return "", f"{'undrain' if body.undo else 'drain'} {body.real_server} {body.virtual_server}".rstrip()
+
+
+def _drain_changed(body: ipvs.DrainChanged) -> tuple[str, str]:
+    where = f" in {len(body.virtual_servers)} virtual servers" if body.virtual_servers else ""
+    return "drained" if body.drained else "", f"{body.real_server}{where}{body.error and f': {body.error}'}"
+
+
+def _sync_daemon(body: ipvs.SyncDaemon) -> tuple[str, str]:
+    error = f": {body.error}" if body.error else ""
+    return body.running or "down", f"{body.interface} id {body.sync_id}{error}"
+
+
 def _changed(body: ipvs.Changed) -> tuple[str, str]:
     return body.action, f"{body.what} because {body.reason}"
 
@@ -176,6 +194,10 @@ _TELLERS: dict[type, Callable[[Any], tuple[str, str]]] = {
     ipvs.VirtualServer: _virtual_server,
     ipvs.Table: _table,
     ipvs.Changed: _changed,
+    ipvs.RealServerChanged: _real_server_changed,
+    ipvs.Drain: _drain,
+    ipvs.DrainChanged: _drain_changed,
+    ipvs.SyncDaemon: _sync_daemon,
     notify.Notified: _notified,
     notify.ScriptRun: _script_run,
     watchdog.Death: _death,

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from keepbus.config.build_checks import Checks
+from keepbus.config.build_groups import build_groups
 from keepbus.config.build_track_files import build_track_files
 from keepbus.config.build_virtual_servers import build_virtual_servers
 from keepbus.config.build_vrrp import build_instances
@@ -112,6 +113,7 @@ def _compile(
     blocks: dict[str, list[Statement]] = {
         "global_defs": [],
         "vrrp_instance": [],
+        "virtual_server_group": [],
         "virtual_server": [],
         "track_file": [],
     }
@@ -120,7 +122,8 @@ def _compile(
     defaults, global_defs = _global_defs(tables, blocks["global_defs"])
     instances, targets = build_instances(tables, blocks["vrrp_instance"], defaults)
     checks = Checks(tables, build_track_files(tables, blocks["track_file"]))
-    virtual_servers = build_virtual_servers(tables, blocks["virtual_server"], checks, ipvs_driver)
+    groups = build_groups(tables, blocks["virtual_server_group"])
+    virtual_servers = build_virtual_servers(tables, blocks["virtual_server"], checks, groups, ipvs_driver)
     if not global_defs.script_user and tables.without_user and not has_script_user():
         _tell_without_user(findings, tables.without_user)
     return Configuration(

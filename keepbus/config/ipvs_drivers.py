@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 
-from keepbus.config.model import Forwarding, VirtualServer
+from keepbus.config.model import Forwarding, Protocol, VirtualServer
 
 IPVS = "ipvs"
 NFTABLES = "nftables"
@@ -30,8 +30,13 @@ def unsupported(driver: str, virtual_server: VirtualServer) -> str | None:
 
 
 def _invalid(virtual_server: VirtualServer) -> str | None:
-    if not virtual_server.port and not virtual_server.persistence_timeout_s:
+    if _for_all_ports(virtual_server) and not virtual_server.persistence_timeout_s:
         return "port 0 (all ports) needs persistence_timeout"
+    addressed = virtual_server.address or any(member.address for member in virtual_server.members)
+    if virtual_server.one_packet and addressed and virtual_server.protocol is not Protocol.UDP:
+        return f"ops is for UDP and for marks, not for {virtual_server.protocol}"
+    if virtual_server.flags and virtual_server.scheduler not in ("sh", "mh"):
+        return f"the scheduler {virtual_server.scheduler} has no flags; only sh and mh have"
     for server in virtual_server.real_servers:
         if not 0 <= server.weight <= _MOST_WEIGHT:
             return f"real server {server.address}: weight {server.weight} is not within 0 to {_MOST_WEIGHT}"
@@ -43,8 +48,20 @@ def _invalid(virtual_server: VirtualServer) -> str | None:
     return None
 
 
+def _for_all_ports(virtual_server: VirtualServer) -> bool:
+    if virtual_server.group:
+        return any(member.address and not member.port for member in virtual_server.members)
+    return not virtual_server.port and not virtual_server.fwmark
+
+
 def _beyond_nftables(virtual_server: VirtualServer) -> str | None:
-    if not virtual_server.port:
+    if virtual_server.fwmark or any(member.fwmark for member in virtual_server.members):
+        return "the nftables driver has no marks; use addresses or the ipvs driver"
+    if virtual_server.protocol is Protocol.SCTP:
+        return "the nftables driver has no SCTP; use the ipvs driver"
+    if virtual_server.one_packet or virtual_server.flags or virtual_server.persistence_engine:
+        return "the nftables driver has no ops, scheduler flags or persistence_engine; use the ipvs driver"
+    if _for_all_ports(virtual_server):
         return "the nftables driver needs a port; use the ipvs driver for all ports"
     if virtual_server.scheduler not in NFTABLES_SCHEDULERS:
         return (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from keepbus.config import check_values, values
+from keepbus.config import check_values, ipvs_values, values
 
 
 class Kind(NamedTuple):
@@ -32,10 +32,13 @@ KINDS: dict[str, Kind] = {
     "label": Kind(1, 1, values.label),
     "address4": Kind(1, 1, values.address4),
     "multicast4": Kind(1, 1, values.multicast4),
-    "mask4": Kind(1, 1, values.mask4),
-    "address4-port": Kind(1, 2, values.address4_port),
-    "forwarding": Kind(1, -1, values.forwarding),
-    "protocol": Kind(1, 1, values.protocol),
+    "address": Kind(1, 1, ipvs_values.address),
+    "address-port": Kind(1, 2, ipvs_values.address_port),
+    "forwarding": Kind(1, -1, ipvs_values.method),
+    "protocol": Kind(1, 1, ipvs_values.protocol),
+    "family": Kind(1, 1, ipvs_values.family),
+    "granularity": Kind(1, 1, ipvs_values.granularity),
+    "engine": Kind(1, 1, ipvs_values.engine),
     "scope": Kind(1, 1, values.scope),
     "broadcast": Kind(1, 1, values.broadcast),
     "user": Kind(1, 2, values.user),
@@ -44,6 +47,7 @@ KINDS: dict[str, Kind] = {
     "script": Kind(1, 3, values.script),
     "values": Kind(0, 0, values.words_as_they_are),
     "block": Kind(0, -1, values.words_as_they_are),
+    "lines": Kind(0, -1, values.words_as_they_are),
     "path": Kind(1, 1, check_values.path),
     "command": Kind(1, 1, check_values.command),
     "hex": Kind(1, -1, check_values.hexadecimal),

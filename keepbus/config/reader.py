@@ -88,7 +88,7 @@ class TableReader:
                 self._unknown(statement, path)
             elif not row.supported:
                 self._unsupported(statement, row)
-            elif row.kind == "block":
+            elif row.kind in ("block", "lines"):
                 if statement.children is None:
                     self.ignore(
                         row, "missing-argument", f"`{row.keyword}` needs a block in braces", statement
@@ -275,7 +275,8 @@ def _expected(row: Row) -> str:
         "seconds": "a number of seconds",
         "one-of": f"one of {', '.join(row.parameters.split())}",
         "forwarding": "one of NAT, DR, TUN",
-        "protocol": "one of TCP, UDP",
+        "protocol": "one of TCP, UDP, SCTP",
+        "address": "an address",
         "interface": "the name of an interface",
         "address4": "an IPv4 address",
         "multicast4": "an IPv4 multicast group",

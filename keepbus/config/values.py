@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 from functools import cache
 
-from keepbus.config.model import Forwarding, Protocol, Script, StatusRange
+from keepbus.config.model import Script, StatusRange
 
 
 class Invalid(ValueError):
@@ -120,46 +120,11 @@ def multicast4(words: Sequence[str], parameters: str) -> str:
     return str(group)
 
 
-def mask4(words: Sequence[str], parameters: str) -> str:
-    """An IPv4 network mask."""
-    mask = int(ipv4(words[0]))
-    inverse = mask ^ 0xFFFF_FFFF
-    if inverse & (inverse + 1):
-        raise Invalid(f"`{words[0]}` is no network mask")
-    return words[0]
-
-
-def address4_port(words: Sequence[str], parameters: str) -> tuple[str, int]:
-    """An IPv4 address and a port; 0 where there is none."""
-    return address4(words, ""), port(words[1:]) if len(words) > 1 else 0
-
-
 def port(words: Sequence[str]) -> int:
     """A port, 0 included."""
     if not _INTEGER.fullmatch(words[0]) or not 0 <= int(words[0]) <= 65535:
         raise Invalid(f"a port from 0 to 65535 expected, not `{words[0]}`", 1)
     return int(words[0])
-
-
-def forwarding(words: Sequence[str], parameters: str) -> Forwarding:
-    """NAT, DR or TUN."""
-    try:
-        method = Forwarding(words[0].upper())
-    except ValueError:
-        raise Invalid(f"one of NAT, DR, TUN expected, not `{words[0]}`") from None
-    if len(words) > 1:
-        raise Invalid("options after the method are not supported yet", 1)
-    return method
-
-
-def protocol(words: Sequence[str], parameters: str) -> Protocol:
-    """TCP or UDP, in any case."""
-    try:
-        return Protocol(words[0].upper())
-    except ValueError:
-        if words[0].upper() == "SCTP":
-            raise Invalid("SCTP is not supported yet") from None
-        raise Invalid(f"one of TCP, UDP expected, not `{words[0]}`") from None
 
 
 def scope(words: Sequence[str], parameters: str) -> int:

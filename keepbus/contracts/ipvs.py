@@ -34,6 +34,12 @@ class RealServer:
     """As the kernel counts them."""
     total_connections: int = 0
     """Since it was written to the table; 0 with a driver that does not count."""
+    alive: bool = True
+    """True while it may serve: no check is down, and alpha does not wait for one."""
+    changes: int = 0
+    """How often `alive` changed in this life of the virtual server; 0: it is what it was at the start."""
+    drained: bool = False
+    """True when an operator drained it: weight 0 until it is undone."""
 
 
 @contract("state/ipvs/virtual_server", key="name")
@@ -42,11 +48,12 @@ class VirtualServer(Body):
     """A virtual server as wanted and as found."""
 
     name: str
-    """[address]:protocol:port, as keepalived's FIFO writes it."""
+    """[address]:protocol:port, `FWM mark` or `[group]:number`, as keepalived's FIFO writes it; ` inet6` after
+    a mark of IPv6."""
     address: str
-    """address:port"""
+    """address:port, `fwmark MARK` or `group NAME`."""
     protocol: str
-    """`TCP` or `UDP`."""
+    """`TCP`, `UDP` or `SCTP`; of no meaning for marks."""
     scheduler: str
     """As in the file: rr, wrr, lc, wlc, sh."""
     forwarding: str
@@ -60,7 +67,7 @@ class VirtualServer(Body):
     weight_up: int
     """Sum of the weights of living real servers."""
     changes: int
-    """How often quorum changed since this process started."""
+    """How often the quorum changed in this life."""
     since_ns: int
     """Wall clock of the last change of quorum, nanoseconds."""
     sorry_server: str
@@ -71,6 +78,12 @@ class VirtualServer(Body):
     """In the order of the file."""
     error: str = ""
     """Why the kernel has not what is wanted; empty when it has."""
+    services: int = 1
+    """How many services the kernel has for it: those of a group have one quorum."""
+    life: str = ""
+    """Names the series in which `changes` counts; it outlives the process, and a new one begins at 0."""
+    suspended: bool = False
+    """True when `ha_suspend` holds it: verdicts do not count, because its address is not here."""
 
 
 @contract("state/ipvs/table")
@@ -141,3 +154,65 @@ class QuorumChanged(Body):
     """The configured quorum."""
     reason: str
     """Why, in a sentence."""
+
+
+@contract("event/ipvs/real_server", key="virtual_server")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RealServerChanged(Body):
+    """A real server of a virtual server came up or went down."""
+
+    virtual_server: str
+    """Name of the virtual server."""
+    real_server: str
+    """address:port, IPv6 in brackets."""
+    up: bool
+    """True when it came up."""
+    reason: str
+    """Why, in a sentence: the evidence of the deciding check."""
+
+
+@contract("state/ipvs/sync_daemon")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyncDaemon(Body):
+    """The kernel's connection synchronization, as `lvs_sync_daemon` wants it."""
+
+    interface: str
+    """On which it speaks and listens."""
+    sync_id: int
+    """Both sides have the same."""
+    instance: str
+    """The vrrp_instance that it follows; empty: it is master and backup at once."""
+    wanted: str
+    """`master`, `backup` or `master and backup`."""
+    running: str
+    """The same as found in the kernel; empty: none."""
+    error: str = ""
+    """Why it does not run as wanted; empty when it does."""
+
+
+@contract("command/ipvs/drain")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drain(Body):
+    """Give a real server no new connections, or give it some again; the answer is event/ipvs/drain."""
+
+    real_server: str
+    """address:port as state/ipvs/virtual_server has it, or an address: every port of it."""
+    virtual_server: str = ""
+    """Name of a virtual server; empty: all that have the real server."""
+    undo: bool = False
+    """True: it gets new connections again."""
+
+
+@contract("event/ipvs/drain", key="real_server")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DrainChanged(Body):
+    """The answer to command/ipvs/drain, which is its cause."""
+
+    real_server: str
+    """As asked."""
+    virtual_servers: tuple[str, ...]
+    """Names of those in which it is now as asked."""
+    drained: bool
+    """True: it gets no new connections there."""
+    error: str = ""
+    """Why nothing was done; empty when it was."""

@@ -128,7 +128,7 @@ class Life:
                 continue
             pool = pool_of(virtual_server)
             pool.evaluate(told, 1)
-            table[pool.key] = pool.entry()
+            table.update(pool.entries())
         return table
 
 

@@ -9,6 +9,7 @@ from keepbus_ipvs.diff import Command, apply
 from keepbus_ipvs.effects import Open, ReadTable, Recall, Remember, Write
 from keepbus_ipvs.events import Opened, Recalled, TableRead, Written
 from keepbus_ipvs.machine import Machine
+from keepbus_ipvs.pool import Pool
 from keepbus_ipvs.table import Entry, FoundDestination, FoundService, ServiceKey
 from keepbus_ipvs.words import of_command
 
@@ -219,3 +220,9 @@ def virtual(
         else None
     )
     return VirtualServer(address=address, port=80, sorry_server=sorry_server, real_servers=servers, **fields)
+
+
+def only_entry(pool: Pool) -> Entry:
+    """What the table should hold of a virtual server that is one service."""
+    (entry,) = pool.entries().values()
+    return entry

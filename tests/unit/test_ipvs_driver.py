@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from ipvs_play import real, virtual
+from ipvs_play import only_entry, real, virtual
 from keepbus_ipvs import memory
 from keepbus_ipvs.diff import Command, Verb, difference
 from keepbus_ipvs.driver import DriverError, open_driver
@@ -66,7 +66,7 @@ class TestDryRun:
         driver = DryRun(tmp_path / "ipvs" / "dry-run.json")
         pool = pool_of(virtual(real("172.16.1.3"), real("172.16.1.4", 2)))
         pool.evaluate({}, 1)
-        (outcome,) = driver.write(difference(pool.entry(), None))
+        (outcome,) = driver.write(difference(only_entry(pool), None))
         assert outcome.errors == ("", "", "")
         (service,) = json.loads((tmp_path / "ipvs" / "dry-run.json").read_text())
         assert service["ipvsadm"] == [
@@ -75,11 +75,11 @@ class TestDryRun:
             "  -> 172.16.1.4:80                Route   2",
         ]
         (reading,) = driver.read()
-        assert reading.services[0].entry() == pool.entry()
+        assert reading.services[0].entry() == only_entry(pool)
 
     def test_it_refuses_what_the_kernel_would(self, tmp_path: Path) -> None:
         driver = DryRun(tmp_path / "dry-run.json")
-        service = pool_of(virtual()).service
+        service = only_entry(pool_of(virtual())).service
         add, remove = Command(Verb.ADD_SERVICE, service), Command(Verb.REMOVE_SERVICE, service)
         (outcome,) = driver.write([remove, add, add, remove])
         assert [bool(error) for error in outcome.errors] == [True, False, True, False]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ipvs_play import WALL_NS, Play, check_of, real, virtual
+from ipvs_play import WALL_NS, Play, check_of, only_entry, real, virtual
 from keepbus_ipvs.events import RECORDED, Opened, Written
 from keepbus_ipvs.machine import Machine
 from keepbus_ipvs.pool import pool_of
@@ -23,7 +23,7 @@ A, B = "172.16.1.3", "172.16.1.4"
 SORRY = "172.16.1.99"
 S = "-t 172.16.1.254:80"
 PAIR = virtual(real(A), real(B, 2), sorry=SORRY)
-KEY = pool_of(PAIR).key
+KEY = pool_of(PAIR).keys[0]
 FOREIGN = Entry(Service(ServiceKey(AF_INET, TCP, "203.0.113.7", 443), "rr"), {})
 
 
@@ -58,7 +58,7 @@ class TestRestart:
 
     def test_r_f8_restart_in_the_middle_of_a_rebuild_sends_only_what_is_missing(self) -> None:
         first = started()
-        last = pool_of(PAIR).members[1].destination.key
+        last = pool_of(PAIR).placements[0].destinations[1].key
         del first.table[KEY].destinations[last]
         second = crashed(first)
         second.configure(PAIR)
@@ -238,7 +238,7 @@ class TestStop:
         play.stop()
         pool = pool_of(PAIR)
         pool.evaluate({}, WALL_NS)
-        play.table[KEY] = pool.entry()
+        play.table[KEY] = only_entry(pool)
         play.silent = False
         play.turn(Written(("", "", ""), WALL_NS))
         assert play.table == {}

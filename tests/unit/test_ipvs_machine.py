@@ -20,7 +20,7 @@ A, B = "172.16.1.3", "172.16.1.4"
 SORRY = "172.16.1.99"
 S = "-t 172.16.1.254:80"
 PAIR = virtual(real(A), real(B, 2), sorry=SORRY)
-KEY = pool_of(PAIR).key
+KEY = pool_of(PAIR).keys[0]
 FOREIGN = Entry(Service(ServiceKey(AF_INET, TCP, "203.0.113.7", 443), "rr"), {})
 
 
@@ -60,7 +60,7 @@ class TestStart:
     def test_service_that_is_already_there_is_adopted_by_its_key(self) -> None:
         pool = pool_of(PAIR)
         pool.evaluate({}, WALL_NS)
-        play = started(table={KEY: pool.entry()})
+        play = started(table=pool.entries())
         assert play.take() == []
         play.stop()
         assert play.table == {}
@@ -185,7 +185,7 @@ class TestVerdicts:
         play.verdict(check_of(A), Verdict.DOWN)
         play.verdict(check_of(B), Verdict.DOWN)
         assert play.take() == [f"-d {S} -r 172.16.1.3:80"]
-        del play.table[KEY].destinations[pool_of(PAIR).members[0].destination.key]
+        del play.table[KEY].destinations[pool_of(PAIR).placements[0].destinations[0].key]
         play.silent = False
         play.turn(Written(("",), WALL_NS))
         assert play.take() == [f"-a {S} -r 172.16.1.99:80 -g -w 1", f"-d {S} -r 172.16.1.4:80"]
@@ -239,7 +239,9 @@ class TestDrift:
         play = started()
         play.take()
         entry = play.table[KEY]
-        extra = next(iter(entry.destinations.values()))._replace(key=pool_of(PAIR).members[0].destination.key)
+        extra = next(iter(entry.destinations.values()))._replace(
+            key=pool_of(PAIR).placements[0].destinations[0].key
+        )
         stranger = extra._replace(key=extra.key._replace(address="203.0.113.9"))
         entry.destinations[stranger.key] = stranger
         play.wait(1.1)
@@ -277,7 +279,7 @@ class TestErrors:
         play.fails = {f"-d {S} -r 172.16.1.3:80": "the kernel's answer was lost"}
         play.verdict(check_of(A), Verdict.DOWN)
         play.take()
-        del play.table[KEY].destinations[pool_of(PAIR).members[0].destination.key]
+        del play.table[KEY].destinations[pool_of(PAIR).placements[0].destinations[0].key]
         play.effects.clear()
         play.wait(10)
         assert play.of(ReadTable) != []

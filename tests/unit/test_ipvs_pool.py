@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from ipvs_play import WALL_NS, check_of, real, verdict_message, virtual
+from ipvs_play import WALL_NS, check_of, only_entry, real, verdict_message, virtual
 from keepbus_ipvs.pool import Pool, pool_of
 
 from keepbus.config.model import CheckUse, Forwarding, RealServer, SorryServer, VirtualServer
@@ -26,7 +26,7 @@ def verdicts(**states: Verdict) -> dict[str, CheckVerdict]:
 
 
 def weights(pool: Pool) -> dict[str, int]:
-    return {key.address: destination.weight for key, destination in pool.entry().destinations.items()}
+    return {key.address: destination.weight for key, destination in only_entry(pool).destinations.items()}
 
 
 def evaluated(virtual_server: VirtualServer, **states: Verdict) -> Pool:
@@ -128,12 +128,12 @@ def test_change_of_the_quorum_is_told_once() -> None:
 @pytest.mark.parametrize("forwarding", [Forwarding.DR, Forwarding.TUN])
 def test_port_of_the_service_is_forced_where_the_kernel_cannot_rewrite_it(forwarding: Forwarding) -> None:
     server = type(real(A))(address=A, port=8080, forwarding=forwarding)
-    assert [key.port for key in evaluated(virtual(server)).entry().destinations] == [80]
+    assert [key.port for key in only_entry(evaluated(virtual(server))).destinations] == [80]
 
 
 def test_nat_keeps_the_servers_own_port() -> None:
     server = type(real(A))(address=A, port=8080, forwarding=Forwarding.NAT)
-    assert [key.port for key in evaluated(virtual(server)).entry().destinations] == [8080]
+    assert [key.port for key in only_entry(evaluated(virtual(server))).destinations] == [8080]
 
 
 @pytest.mark.parametrize(("port", "method"), [(80, 3), (8080, 0)])
@@ -143,23 +143,25 @@ def test_nat_to_loopback_is_delivered_where_nothing_needs_rewriting(port: int, m
         VirtualServer(address="192.0.2.1", port=80, sorry_server=sorry_server, real_servers=(real(A),)),
         a=DOWN,
     )
-    assert [destination.forwarding for destination in pool.entry().destinations.values()] == [method]
+    assert [destination.forwarding for destination in only_entry(pool).destinations.values()] == [method]
 
 
 def test_persistence_sets_flag_timeout_and_netmask() -> None:
     pool = evaluated(virtual(real(A), persistence_timeout_s=300, persistence_granularity="255.255.255.0"))
-    assert (pool.service.flags, pool.service.timeout_s, pool.service.netmask) == (1, 300, "255.255.255.0")
+    service = only_entry(pool).service
+    assert (service.flags, service.timeout_s, service.netmask) == (1, 300, "255.255.255.0")
 
 
 def test_granularity_without_persistence_means_nothing() -> None:
     pool = evaluated(virtual(real(A), persistence_granularity="255.255.255.0"))
-    assert (pool.service.flags, pool.service.netmask) == (0, "255.255.255.255")
+    assert (only_entry(pool).service.flags, only_entry(pool).service.netmask) == (0, "255.255.255.255")
 
 
 def test_reason_is_the_evidence() -> None:
     pool = evaluated(virtual(real(A), sorry=SORRY), a=DOWN)
-    (key, *_) = (member.destination.key for member in pool.members)
-    assert pool.reason_of(key) == "TCP_CHECK 172.16.1.3:80 is down: TCP connect: connected"
+    (placement,) = pool.placements
+    reason = pool.reason_of(placement.service.key, placement.destinations[0].key)
+    assert reason == "TCP_CHECK 172.16.1.3:80 is down: TCP connect: connected"
     assert pool.quorum_sentence() == "quorum lost: weight 0 is up, 1 is needed"
 
 

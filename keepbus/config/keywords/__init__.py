@@ -67,7 +67,7 @@ def knows(path: Path, keyword: str) -> bool:
     if path:
         parent = blocks().get(path[:-1], {}).get(path[-1])
         # Values are no keywords.
-        return parent is None or parent.kind != "values"
+        return parent is None or parent.kind not in ("values", "lines")
     return False
 
 

@@ -13,7 +13,7 @@ from keepbus_ipvs import account, words
 from keepbus_ipvs.diff import Command
 from keepbus_ipvs.pool import Pool
 from keepbus_ipvs.reconciler import Drift, Reconciler
-from keepbus_ipvs.table import ServiceKey
+from keepbus_ipvs.table import ServiceKey, endpoint
 
 COUNTERS_NS = 5_000_000_000
 """Connection counts alone are published this often."""
@@ -73,7 +73,7 @@ class Announcer:
 
     def quorum(self, pool: Pool) -> None:
         """A quorum that was gained or lost."""
-        name, sentence = pool.virtual_server.name, pool.quorum_sentence()
+        name, sentence = pool.name, pool.quorum_sentence()
         self.log("info" if pool.quorum_up else "warning", f"{name}: {sentence}")
         body = contract.QuorumChanged(
             virtual_server=name,
@@ -83,6 +83,21 @@ class Announcer:
             reason=sentence,
         )
         self.effects.append(Publish(body, pool.cause))
+
+    def servers(self, pool: Pool) -> None:
+        """Real servers that came up or went down."""
+        for member in pool.news:
+            server = endpoint(*member.key)
+            self.log(
+                "info" if member.alive else "warning",
+                f"{pool.name}: {server} is {'up' if member.alive else 'down'}",
+                reason=member.reason,
+            )
+            body = contract.RealServerChanged(
+                virtual_server=pool.name, real_server=server, up=member.alive, reason=member.reason
+            )
+            self.effects.append(Publish(body, pool.cause))
+        pool.news = []
 
     def drift(self, name: str, drift: Drift) -> None:
         """What somebody else did to a service of ours."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import struct
+import sys
 from collections.abc import Iterator
 from functools import lru_cache
 
@@ -16,6 +17,7 @@ from keepbus_ipvs.table import (
     AF_INET,
     AF_INET6,
     HASHED,
+    IPIP,
     Destination,
     DestinationKey,
     FoundDestination,
@@ -40,11 +42,14 @@ _TYPE_MASK = 0x3FFF
 _SERVICE, _DESTINATION = 1, 2
 _AF, _PROTOCOL, _ADDRESS, _PORT, _FWMARK, _SCHEDULER, _FLAGS, _TIMEOUT, _NETMASK = range(1, 10)
 _D_ADDRESS, _D_PORT, _D_METHOD, _D_WEIGHT, _D_UPPER, _D_LOWER, _D_ACTIVE, _D_INACTIVE = range(1, 9)
+_ENGINE = 11
 _D_FAMILY, _D_STATISTICS = 11, 12
+_D_TUNNEL, _D_TUNNEL_PORT, _D_TUNNEL_FLAGS = 13, 14, 15
 _CONNECTIONS = 1
 """First of the 64-bit statistics."""
 
 _ATTRIBUTE = struct.Struct("=HH")
+_U8 = struct.Struct("=HHB3x")
 _U16 = struct.Struct("=HHH2x")
 _PORT_ATTRIBUTE = struct.Struct("=HH2s2x")
 _U32 = struct.Struct("=HHI")
@@ -104,6 +109,7 @@ def decode_service(payload: bytes) -> Service:
             flags=_INT.unpack_from(fields[_FLAGS])[0] & ~HASHED,
             timeout_s=_INT.unpack_from(fields[_TIMEOUT])[0],
             netmask=_netmask_text(family, fields[_NETMASK]),
+            engine=fields.get(_ENGINE, b"").rstrip(b"\0").decode("ascii", "replace"),
         )
     except (KeyError, struct.error, ValueError) as error:
         raise MalformedError(f"service attribute {error}") from None
@@ -123,6 +129,9 @@ def decode_destination(payload: bytes, family: int) -> FoundDestination:
             weight=_SIGNED.unpack_from(fields[_D_WEIGHT])[0],
             upper=_INT.unpack_from(fields[_D_UPPER])[0],
             lower=_INT.unpack_from(fields[_D_LOWER])[0],
+            tunnel=fields.get(_D_TUNNEL, b"\0")[0],
+            tunnel_port=int.from_bytes(fields.get(_D_TUNNEL_PORT, b"")[:2], "big"),
+            tunnel_flags=int.from_bytes(fields.get(_D_TUNNEL_FLAGS, b"")[:2], sys.byteorder),
         )
         return FoundDestination(
             destination,
@@ -177,21 +186,23 @@ def _key(key: ServiceKey) -> bytes:
 
 
 def _settings(service: Service) -> bytes:
-    name = service.scheduler.encode("ascii", "replace") + b"\0"
-    padding = bytes(-len(name) % 4)
     return (
-        _ATTRIBUTE.pack(4 + len(name), _SCHEDULER)
-        + name
-        + padding
+        _name(_SCHEDULER, service.scheduler)
         + _FLAGS_ATTRIBUTE.pack(12, _FLAGS, service.flags, _ALL_FLAGS)
         + _U32.pack(8, _TIMEOUT, service.timeout_s)
         + _NETMASK_ATTRIBUTE.pack(8, _NETMASK, _netmask(service.key.family, service.netmask))
+        + (_name(_ENGINE, service.engine) if service.engine else b"")
     )
+
+
+def _name(kind: int, text: str) -> bytes:
+    octets = text.encode("ascii", "replace") + b"\0"
+    return _ATTRIBUTE.pack(4 + len(octets), kind) + octets + bytes(-len(octets) % 4)
 
 
 def _destination(destination: Destination) -> bytes:
     address, port = destination.key
-    return (
+    octets = (
         _U16.pack(6, _D_FAMILY, AF_INET6 if ":" in address else AF_INET)
         + _ADDRESS_ATTRIBUTE.pack(20, _D_ADDRESS, _packed(address))
         + _PORT_ATTRIBUTE.pack(6, _D_PORT, port.to_bytes(2, "big"))
@@ -199,6 +210,14 @@ def _destination(destination: Destination) -> bytes:
         + _S32.pack(8, _D_WEIGHT, destination.weight)
         + _U32.pack(8, _D_UPPER, destination.upper)
         + _U32.pack(8, _D_LOWER, destination.lower)
+    )
+    if destination.tunnel == IPIP:
+        return octets
+    return (
+        octets
+        + _U8.pack(5, _D_TUNNEL, destination.tunnel)
+        + _PORT_ATTRIBUTE.pack(6, _D_TUNNEL_PORT, destination.tunnel_port.to_bytes(2, "big"))
+        + _U16.pack(6, _D_TUNNEL_FLAGS, destination.tunnel_flags)
     )
 
 

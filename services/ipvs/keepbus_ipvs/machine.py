@@ -47,10 +47,12 @@ class Machine:
         self._keep_table = keep_table
         self._say = Announcer()
         self._table = Reconciler()
-        self._pools: dict[ServiceKey, Pool] = {}
+        self._pools: dict[str, Pool] = {}
+        self._owners: dict[ServiceKey, Pool] = {}
+        """The pool of each service."""
         self._users: dict[str, list[Pool]] = {}
         self._verdicts: dict[str, CheckVerdict] = {}
-        self._touched: dict[ServiceKey, Pool] = {}
+        self._touched: dict[str, Pool] = {}
         self._remembered: frozenset[ServiceKey] | None = None
         self._driver: str | None = None
         self._driver_detail = ""
@@ -114,11 +116,11 @@ class Machine:
 
     def _configure(self, section: IpvsSection) -> None:
         earlier, self._pools, self._users = self._pools, {}, {}
-        before = {pool.virtual_server.name: pool for pool in earlier.values()}
+        owned, self._owners = self._owners, {}
         fresh = []
         for virtual_server in section.virtual_servers:
             name = virtual_server.name
-            pool = before.get(name)
+            pool = earlier.get(name)
             # What did not change is not touched.
             if pool is None or pool.virtual_server != virtual_server:
                 try:
@@ -126,21 +128,23 @@ class Machine:
                 except ValueError as error:
                     self._say.log("error", f"virtual server {name} cannot be written: {error}")
                     continue
-                if pool.key in earlier:
-                    pool.inherit(earlier[pool.key])
+                if name in earlier:
+                    pool.inherit(earlier[name])
                 fresh.append(pool)
-            if pool.key in self._pools:
+            if name in self._pools or not self._owners.keys().isdisjoint(pool.keys):
                 self._say.log("warning", f"virtual server {name} is defined twice; the first one counts")
                 continue
-            self._pools[pool.key] = pool
+            self._pools[name] = pool
+            self._owners.update(dict.fromkeys(pool.keys, pool))
             for check in pool.checks:
                 self._users.setdefault(check, []).append(pool)
-        fresh = [pool for pool in fresh if self._pools[pool.key] is pool]
+        fresh = [pool for pool in fresh if self._pools.get(pool.name) is pool]
         self._verdicts = {name: verdict for name, verdict in self._verdicts.items() if name in self._users}
-        for key in earlier.keys() - self._pools.keys():
+        for key in owned.keys() - self._owners.keys():
             self._table.want(key, None)
-            self._touched.pop(key, None)
-        self._say.withdraw(before.keys() - {pool.virtual_server.name for pool in self._pools.values()})
+        for name in earlier.keys() - self._pools.keys():
+            self._touched.pop(name, None)
+        self._say.withdraw(earlier.keys() - self._pools.keys())
         if self._remembered is None:
             self._say.effects.append(Recall())
         elif not self._stopping:
@@ -152,7 +156,7 @@ class Machine:
         self._remembered = frozenset(event.owned)
         self._table.owned.update(event.owned)
         for key in event.owned:
-            if key not in self._pools:
+            if key not in self._owners:
                 self._table.want(key, None)
         if event.owned and self._users:
             self._settle_at_ns = self._now_ns + SETTLE_NS
@@ -181,9 +185,9 @@ class Machine:
                 pool.cause = message.header.id
                 self._evaluate(pool)
         elif type(body) is contract.VirtualServer and self._settle_at_ns is not None:
-            for pool in self._pools.values():
-                if pool.virtual_server.name == body.name:
-                    pool.adopt(body)
+            pool_before = self._pools.get(body.name)
+            if pool_before is not None:
+                pool_before.adopt(body)
 
     def _take_table(self, event: TableRead) -> None:
         self._busy = False
@@ -202,8 +206,8 @@ class Machine:
         self._say.counts.reconciled_ns = event.wall_ns
         if not self._table.has_read and self._settle_at_ns is not None:
             for service in event.services:
-                pool = self._pools.get(service.service.key)
-                if pool is not None and pool.key in self._table.owned:
+                pool = self._owners.get(service.service.key)
+                if pool is not None and service.service.key in self._table.owned:
                     pool.adopt_found(service, event.wall_ns)
         foreign = self._table.foreign
         for drift in self._table.found(event.services):
@@ -232,15 +236,15 @@ class Machine:
         counts = self._say.counts
         for command, error in zip(commands, event.errors, strict=True):
             key = command.service.key
-            if key in self._pools:
-                self._touched[key] = self._pools[key]
+            pool = self._owners.get(key)
+            if pool is not None:
+                self._touched[pool.name] = pool
             if error:
                 counts.errors += 1
                 counts.last_error = f"{words.of_command(command)}: {error}"
                 continue
             counts.writes += 1
             counts.drift_repaired += key in self._repairing
-            pool = self._pools.get(key)
             cause = "" if pool is None else pool.cause
             self._say.change(self._name(key), command, self._reason(command), cause)
         self._repairing -= {command.service.key for command in commands}
@@ -268,12 +272,14 @@ class Machine:
             return
         first = not pool.evaluated
         # At the start a missing quorum is news only when the sorry server has to stand in.
-        if pool.evaluate(self._verdicts, self._wall_ns) and (pool.sorry is not None or not first):
+        if pool.evaluate(self._verdicts, self._wall_ns) and (pool.has_sorry or not first):
             self._say.quorum(pool)
-        self._touched[pool.key] = pool
-        entry = None if pool.error else pool.entry()
-        if entry != self._table.wanted.get(pool.key):
-            self._table.want(pool.key, entry)
+        self._say.servers(pool)
+        self._touched[pool.name] = pool
+        entries = dict.fromkeys(pool.keys) if pool.error else pool.entries()
+        for key, entry in entries.items():
+            if entry != self._table.wanted.get(key):
+                self._table.want(key, entry)
 
     def _settled(self) -> bool:
         if self._settle_at_ns is None or self._now_ns >= self._settle_at_ns:
@@ -330,19 +336,21 @@ class Machine:
     # Telling
 
     def _name(self, key: ServiceKey) -> str:
-        pool = self._pools.get(key)
-        return words.of_key(key) if pool is None else pool.virtual_server.name
+        pool = self._owners.get(key)
+        return words.of_key(key) if pool is None else pool.name
 
     def _reason(self, command: Command) -> str:
         key = command.service.key
-        pool = self._pools.get(key)
+        pool = self._owners.get(key)
         if key in self._repairing:
             return "put back what somebody else changed"
         if self._stopping:
             return "ipvs stops"
         if pool is None:
             return "not in the configuration any more"
-        return "as configured" if command.destination is None else pool.reason_of(command.destination.key)
+        return (
+            "as configured" if command.destination is None else pool.reason_of(key, command.destination.key)
+        )
 
     def _publish(self) -> None:
         if self._busy or self._stopping:
@@ -370,12 +378,11 @@ class Machine:
             return Report(Status.STARTING, "reading the table")
         if self._settle_at_ns is not None:
             return Report(Status.STARTING, "waiting for the verdicts of the checks")
-        failing = {key: pool.error for key, pool in self._pools.items() if pool.error}
-        failing |= {key: retry.error for key, retry in self._table.retries.items()}
-        for key, error in failing.items():
+        failing = {name: pool.error for name, pool in self._pools.items() if pool.error}
+        failing |= {self._name(key): retry.error for key, retry in self._table.retries.items()}
+        for name, error in failing.items():
             return Report(
-                Status.DEGRADED,
-                f"{len(failing)} virtual servers are not as configured: {self._name(key)}: {error}",
+                Status.DEGRADED, f"{len(failing)} virtual servers are not as configured: {name}: {error}"
             )
         noun = "virtual server" if len(self._pools) == 1 else "virtual servers"
         detail = f"keeps {len(self._pools)} {noun} with the {self._driver} driver"

@@ -57,6 +57,7 @@ def service_to_plain(found: FoundService) -> dict[str, Any]:
         "flags": service.flags,
         "timeout_s": service.timeout_s,
         "netmask": service.netmask,
+        "engine": service.engine,
         "destinations": [[*item.destination.key, *item.destination[1:]] for item in found.destinations],
     }
 
@@ -64,7 +65,12 @@ def service_to_plain(found: FoundService) -> dict[str, Any]:
 def service_from_plain(data: Any) -> FoundService:
     """The inverse; raises KeyError, TypeError or ValueError for anything else."""
     service = Service(
-        ServiceKey(*data["key"]), data["scheduler"], data["flags"], data["timeout_s"], data["netmask"]
+        ServiceKey(*data["key"]),
+        data["scheduler"],
+        data["flags"],
+        data["timeout_s"],
+        data["netmask"],
+        data["engine"],
     )
     destinations = tuple(
         FoundDestination(Destination(DestinationKey(address, port), *settings))

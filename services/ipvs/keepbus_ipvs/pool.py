@@ -12,37 +12,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from keepbus.config.model import Forwarding, Protocol, RealServer, SorryServer, VirtualServer
+from keepbus.config.model import RealServer, VirtualServer
 from keepbus.contracts import ipvs as contract
 from keepbus.contracts.checker import CheckVerdict, Verdict
+from keepbus_ipvs.placement import Placement, placements
 from keepbus_ipvs.table import (
-    AF_INET6,
-    DIRECT,
-    MASQUERADE,
-    PERSISTENT,
-    TCP,
-    TUNNEL,
-    UDP,
-    WHOLE_ADDRESS,
     Destination,
     DestinationKey,
     Entry,
     FoundService,
-    Service,
     ServiceKey,
     canonical,
     endpoint,
-    family_of,
-    is_loopback,
 )
 
-METHODS = {
-    Forwarding.NAT: MASQUERADE,
-    Forwarding.DR: DIRECT,
-    Forwarding.TUN: TUNNEL,
-}
-_PROTOCOLS = {Protocol.TCP: TCP, Protocol.UDP: UDP}
-_SORRY_WEIGHT = 1
 _MOST_WEIGHT = (1 << 31) - 1
 _DOWN_WEIGHT = -(1 << 31)
 """An effective weight that is not above this means that the server is down (keepalived-features 12.2)."""
@@ -53,8 +36,8 @@ class Member:
     """A real server and what is known of it."""
 
     server: RealServer
-    destination: Destination
-    """As it is entered while it lives, with the configured weight."""
+    key: DestinationKey
+    """Address and port as configured: its name within the virtual server."""
     verdict: Verdict = Verdict.UNKNOWN
     weight: int = 0
     """Effective: the configured one and what checks make of it."""
@@ -63,6 +46,12 @@ class Member:
     reason: str = ""
     before: Verdict = Verdict.UNKNOWN
     """Verdict of an earlier process, for as long as no check has told anything."""
+    known: bool = False
+    """True when `alive` was decided before, here or by an earlier process."""
+    changes: int = 0
+    """Of `alive` in this life of the virtual server."""
+    drained: bool = False
+    """An operator wants it to get no new connections."""
 
 
 @dataclass(slots=True)
@@ -70,13 +59,17 @@ class Pool:
     """The state of one virtual server. `evaluate` is the only writer of it, `adopt…` its memory."""
 
     virtual_server: VirtualServer
-    service: Service
     members: tuple[Member, ...]
-    sorry: Destination | None
+    placements: tuple[Placement, ...]
+    """Its services; a group has several, and one quorum for all of them."""
     quorum_up: bool = True
     weight_up: int = 0
     changes: int = 0
     since_ns: int = 0
+    life: str = ""
+    """Names the series in which changes are counted."""
+    news: list[Member] = field(default_factory=list)
+    """Members that the last evaluation found to have come up or gone down."""
     evaluated: bool = False
     error: str = ""
     """Why it is not written at all; empty when it can be."""
@@ -85,15 +78,34 @@ class Pool:
     checks: frozenset[str] = field(default_factory=frozenset)
 
     @property
-    def key(self) -> ServiceKey:
-        """Its key in the table."""
-        return self.service.key
+    def name(self) -> str:
+        """The virtual server's."""
+        return self.virtual_server.name
+
+    @property
+    def keys(self) -> list[ServiceKey]:
+        """Its keys in the table."""
+        return [placement.service.key for placement in self.placements]
+
+    @property
+    def has_sorry(self) -> bool:
+        """True when a sorry server can stand in."""
+        return self.virtual_server.sorry_server is not None
 
     def evaluate(self, verdicts: Mapping[str, CheckVerdict], wall_ns: int) -> bool:
         """Take the verdicts in; True when the quorum was gained or lost, or was missing at the start."""
+        self.life = self.life or f"{wall_ns:x}"
+        self.news = []
         for member in self.members:
+            alive = member.alive
             _judge(member, verdicts, self.virtual_server.alpha, wall_ns)
-        self.weight_up = sum(max(0, member.weight) for member in self.members if member.alive)
+            if member.known and alive != member.alive:
+                member.changes += 1
+                self.news.append(member)
+            member.known = True
+        self.weight_up = sum(
+            max(0, member.weight) for member in self.members if member.alive and not member.drained
+        )
         first, self.evaluated = not self.evaluated, True
         enough = self.weight_up >= self.virtual_server.quorum + self.virtual_server.hysteresis
         lost = (
@@ -110,63 +122,82 @@ class Pool:
         self.quorum_up = up
         return changed
 
-    def entry(self) -> Entry:
+    def entries(self) -> dict[ServiceKey, Entry]:
         """What the table should hold."""
+        return {placement.service.key: self._entry(placement) for placement in self.placements}
+
+    def _entry(self, placement: Placement) -> Entry:
         destinations: dict[DestinationKey, Destination] = {}
-        serving = self.quorum_up or self.sorry is None
-        for member in self.members:
-            if member.alive and serving:
-                destinations[member.destination.key] = _weighted(member)
+        serving = self.quorum_up or not self.has_sorry
+        for member, destination in zip(self.members, placement.destinations, strict=True):
+            if member.alive and member.drained:
+                # Its connections end by themselves, also while the sorry server serves.
+                destinations[destination.key] = destination._replace(weight=0)
+            elif member.alive and serving:
+                destinations[destination.key] = _weighted(destination, member.weight)
             elif member.server.inhibit_on_failure:
-                destinations[member.destination.key] = member.destination._replace(weight=0)
-        if self.sorry is not None:
-            sorry_server = self.virtual_server.sorry_server
+                destinations[destination.key] = destination._replace(weight=0)
+        sorry, sorry_server = placement.sorry, self.virtual_server.sorry_server
+        if sorry is not None and sorry_server is not None:
             if not self.quorum_up:
-                destinations[self.sorry.key] = self.sorry
-            elif sorry_server is not None and sorry_server.inhibit:
-                destinations.setdefault(self.sorry.key, self.sorry._replace(weight=0))
-        return Entry(self.service, destinations)
+                destinations[sorry.key] = sorry
+            elif sorry_server.inhibit:
+                destinations.setdefault(sorry.key, sorry._replace(weight=0))
+        return Entry(placement.service, destinations)
 
     def adopt(self, earlier: contract.VirtualServer) -> None:
         """Take over what an earlier process last said of this virtual server."""
         self.quorum_up, self.changes, self.since_ns = earlier.quorum_up, earlier.changes, earlier.since_ns
-        verdicts = {server.address: server.verdict for server in earlier.real_servers}
+        self.life = earlier.life
+        servers = {server.address: server for server in earlier.real_servers}
         for member in self.members:
-            member.before = verdicts.get(endpoint(*member.destination.key), member.before)
+            server = servers.get(endpoint(*member.key))
+            if server is not None:
+                member.before, member.alive, member.changes = server.verdict, server.alive, server.changes
+                member.known = True
 
     def adopt_found(self, found: FoundService, wall_ns: int) -> None:
         """Take over what an earlier process left in the kernel: a server that is in there was up."""
+        placement = next(each for each in self.placements if each.service.key == found.service.key)
         weights = {item.destination.key: item.destination.weight for item in found.destinations}
-        for member in self.members:
-            weight = weights.get(member.destination.key)
+        for member, destination in zip(self.members, placement.destinations, strict=True):
+            weight = weights.get(destination.key)
             inhibited = weight == 0 and member.server.inhibit_on_failure and member.server.weight > 0
             if weight is not None and not inhibited and member.before is Verdict.UNKNOWN:
                 member.before = Verdict.UP
-        if not self.since_ns and self.sorry is not None:
-            self.quorum_up = not weights.get(self.sorry.key)
+        if not self.since_ns and placement.sorry is not None:
+            self.quorum_up = not weights.get(placement.sorry.key)
             self.since_ns = wall_ns
 
     def inherit(self, earlier: Pool) -> None:
         """Take over the state of the same virtual server from before a reload."""
         self.quorum_up, self.changes, self.since_ns = earlier.quorum_up, earlier.changes, earlier.since_ns
-        self.evaluated = earlier.evaluated
-        before = {member.destination.key: member for member in earlier.members}
+        self.life, self.evaluated = earlier.life, earlier.evaluated
+        before = {member.key: member for member in earlier.members}
         for member in self.members:
-            known = before.get(member.destination.key)
+            known = before.get(member.key)
             if known is not None:
                 member.verdict = member.before = known.verdict
-                member.since_ns = known.since_ns
+                member.since_ns, member.known = known.since_ns, known.known
+                member.alive, member.changes = known.alive, known.changes
 
-    def reason_of(self, key: DestinationKey) -> str:
+    def reason_of(self, service: ServiceKey, key: DestinationKey) -> str:
         """Why a destination is, or is not, in the table."""
-        if self.sorry is not None and key == self.sorry.key:
-            return self.quorum_sentence()
-        for member in self.members:
-            if member.destination.key == key:
-                if member.alive and not self.quorum_up and self.sorry is not None:
-                    return f"the sorry server serves: {self.quorum_sentence()}"
-                return member.reason
+        for placement in self.placements:
+            if placement.service.key != service:
+                continue
+            if placement.sorry is not None and key == placement.sorry.key:
+                return self.quorum_sentence()
+            for member, destination in zip(self.members, placement.destinations, strict=True):
+                if destination.key == key:
+                    return self.reason_for(member)
         return "not in the configuration"
+
+    def reason_for(self, member: Member) -> str:
+        """Why a real server is where it is."""
+        if member.alive and not self.quorum_up and self.has_sorry:
+            return f"the sorry server serves: {self.quorum_sentence()}"
+        return member.reason
 
     def quorum_sentence(self) -> str:
         """`quorum lost: weight 0 of 1 is up`."""
@@ -176,74 +207,15 @@ class Pool:
 
 def pool_of(virtual_server: VirtualServer) -> Pool:
     """A pool that knows nothing yet; raises ValueError when an address is none."""
-    real_servers: dict[DestinationKey, Member] = {}
-    for server in virtual_server.real_servers:
-        destination = _destination(virtual_server, server)
-        real_servers.setdefault(destination.key, Member(server, destination, weight=server.weight))
-    sorry_server = virtual_server.sorry_server
     return Pool(
         virtual_server=virtual_server,
-        service=_service(virtual_server),
-        members=tuple(real_servers.values()),
-        sorry=None if sorry_server is None else _sorry(virtual_server, sorry_server),
+        members=tuple(
+            Member(server, DestinationKey(canonical(server.address), server.port), weight=server.weight)
+            for server in virtual_server.real_servers
+        ),
+        placements=placements(virtual_server),
         checks=frozenset(use.check for server in virtual_server.real_servers for use in server.checks),
     )
-
-
-def _service(virtual_server: VirtualServer) -> Service:
-    family = family_of(virtual_server.address)
-    netmask, flags = WHOLE_ADDRESS[family], 0
-    if virtual_server.persistence_timeout_s:
-        flags = PERSISTENT
-        granularity = virtual_server.persistence_granularity
-        if not (family == AF_INET6 and "." in granularity):
-            netmask = granularity
-    return Service(
-        key=ServiceKey(
-            family,
-            _PROTOCOLS[virtual_server.protocol],
-            canonical(virtual_server.address),
-            virtual_server.port,
-        ),
-        scheduler=virtual_server.scheduler,
-        flags=flags,
-        timeout_s=virtual_server.persistence_timeout_s,
-        netmask=netmask,
-    )
-
-
-def _destination(virtual_server: VirtualServer, server: RealServer) -> Destination:
-    return Destination(
-        key=_destination_key(virtual_server, server.address, server.port, server.forwarding),
-        forwarding=_method(virtual_server, server.address, server.port, server.forwarding),
-        weight=server.weight,
-        upper=server.uthreshold,
-        lower=server.lthreshold,
-    )
-
-
-def _sorry(virtual_server: VirtualServer, server: SorryServer) -> Destination:
-    return Destination(
-        key=_destination_key(virtual_server, server.address, server.port, server.forwarding),
-        forwarding=_method(virtual_server, server.address, server.port, server.forwarding),
-        weight=_SORRY_WEIGHT,
-    )
-
-
-def _method(virtual_server: VirtualServer, address: str, port: int, forwarding: Forwarding) -> int:
-    # The kernel drops what it would have to rewrite to a loopback address for another host; delivered as it
-    # came it reaches the server, and nothing else is different as long as the port is the same.
-    if METHODS[forwarding] == MASQUERADE and is_loopback(address) and port in (0, virtual_server.port):
-        return DIRECT
-    return METHODS[forwarding]
-
-
-def _destination_key(
-    virtual_server: VirtualServer, address: str, port: int, forwarding: Forwarding
-) -> DestinationKey:
-    # Only NAT rewrites ports (W2); keepalived forces the port of the others, and so do we.
-    rewritten = forwarding is Forwarding.NAT and port != 0
-    return DestinationKey(canonical(address), port if rewritten else virtual_server.port)
 
 
 def _judge(member: Member, verdicts: Mapping[str, CheckVerdict], alpha: bool, wall_ns: int) -> None:
@@ -272,10 +244,10 @@ def _judge(member: Member, verdicts: Mapping[str, CheckVerdict], alpha: bool, wa
         member.since_ns = wall_ns
 
 
-def _weighted(member: Member) -> Destination:
-    if member.weight == member.destination.weight:
-        return member.destination
-    return member.destination._replace(weight=min(max(0, member.weight), _MOST_WEIGHT))
+def _weighted(destination: Destination, weight: int) -> Destination:
+    if weight == destination.weight:
+        return destination
+    return destination._replace(weight=min(max(0, weight), _MOST_WEIGHT))
 
 
 def _effective_weight(configured: int, verdicts: Iterable[CheckVerdict | None]) -> int:

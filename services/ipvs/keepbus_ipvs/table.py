@@ -24,6 +24,15 @@ DIRECT = 3
 PERSISTENT = 0x1
 HASHED = 0x2
 """Set by the kernel on every service; never compared (V15)."""
+ONE_PACKET = 0x4
+SCHEDULER_FLAGS = {"flag-1": 0x8, "flag-2": 0x10, "flag-3": 0x20}
+
+IPIP = 0
+GUE = 1
+GRE = 2
+NO_CHECKSUM = 0x0
+CHECKSUM = 0x1
+REMOTE_CHECKSUM = 0x2
 
 WHOLE_ADDRESS = {AF_INET: "255.255.255.255", AF_INET6: "128"}
 """Netmask of a service that is not persistent, or persistent per client address."""
@@ -49,6 +58,8 @@ class Service(NamedTuple):
     timeout_s: int = 0
     netmask: str = "255.255.255.255"
     """IPv4: dotted mask; IPv6: prefix length."""
+    engine: str = ""
+    """Persistence engine; empty: none."""
 
 
 class DestinationKey(NamedTuple):
@@ -68,6 +79,9 @@ class Destination(NamedTuple):
     """Connections at which it gets no new ones; 0: no limit (W15)."""
     lower: int = 0
     """Connections below which it gets new ones again; 0: three quarters of upper."""
+    tunnel: int = IPIP
+    tunnel_port: int = 0
+    tunnel_flags: int = NO_CHECKSUM
 
 
 class Entry(NamedTuple):

@@ -5,10 +5,17 @@ from __future__ import annotations
 from keepbus_ipvs.diff import Command, Verb
 from keepbus_ipvs.table import (
     AF_INET6,
+    CHECKSUM,
     DIRECT,
+    GRE,
+    GUE,
+    IPIP,
     LOCAL,
     MASQUERADE,
+    ONE_PACKET,
     PERSISTENT,
+    REMOTE_CHECKSUM,
+    SCHEDULER_FLAGS,
     SCTP,
     TCP,
     TUNNEL,
@@ -26,6 +33,9 @@ PROTOCOLS = {TCP: "tcp", UDP: "udp", SCTP: "sctp"}
 _PROTOCOL_OPTIONS = {TCP: "-t", UDP: "-u", SCTP: "--sctp-service"}
 _FORWARDING_OPTIONS = {MASQUERADE: "-m", LOCAL: "-g", TUNNEL: "-i", DIRECT: "-g"}
 FORWARDING_NAMES = {MASQUERADE: "Masq", LOCAL: "Local", TUNNEL: "Tunnel", DIRECT: "Route"}
+_FLAG_NAMES = ("fallback", "port")
+_TUNNELS = {GUE: "gue", GRE: "gre"}
+_CHECKSUMS = {CHECKSUM: "csum", REMOTE_CHECKSUM: "remcsum"}
 _VERBS = {
     Verb.ADD_SERVICE: "-A",
     Verb.EDIT_SERVICE: "-E",
@@ -82,7 +92,19 @@ def of_settings(service: Service) -> str:
         words += f" -p {service.timeout_s}"
         if service.netmask != WHOLE_ADDRESS[service.key.family]:
             words += f" -M {service.netmask}"
-    return words
+    if service.engine:
+        words += f" --pe {service.engine}"
+    if service.flags & ONE_PACKET:
+        words += " -o"
+    names = [
+        _scheduler_flag(service.scheduler, bit) for bit in SCHEDULER_FLAGS.values() if service.flags & bit
+    ]
+    return f"{words} -b {','.join(names)}" if names else words
+
+
+def _scheduler_flag(scheduler: str, bit: int) -> str:
+    number = list(SCHEDULER_FLAGS.values()).index(bit)
+    return f"{scheduler}-{_FLAG_NAMES[number]}" if number < len(_FLAG_NAMES) else f"flag-{number + 1}"
 
 
 def of_destination(destination: Destination) -> str:
@@ -93,6 +115,11 @@ def of_destination(destination: Destination) -> str:
         words += f" -x {destination.upper}"
     if destination.lower:
         words += f" -y {destination.lower}"
+    if destination.tunnel != IPIP:
+        words += f" --tun-type {_TUNNELS.get(destination.tunnel, destination.tunnel)}"
+        if destination.tunnel_port:
+            words += f" --tun-port {destination.tunnel_port}"
+        words += f" --tun-{_CHECKSUMS.get(destination.tunnel_flags, 'nocsum')}"
     return words
 
 
