@@ -52,6 +52,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="program files that take the place of keepbus's own [%(default)s]",
     )
     parser.add_argument(
+        "--no-standby", action="store_true", help="run no second vrrp that takes over when the first dies"
+    )
+    parser.add_argument(
         "--no-realtime", action="store_true", help="run vrrp and its supervision with ordinary priority"
     )
     parser.add_argument("--log-json", action="store_true", help="log JSON lines")
@@ -142,6 +145,7 @@ def _deployment(
         run_dir=run_dir,
         confined=confined,
         urgent=urgent,
+        standby=not options.no_standby,
         service_options=shlex.join(every),
         vrrp_options="--keep-addresses" if options.keep_addresses else "",
         ipvs_options=shlex.join(ipvs),

@@ -23,6 +23,7 @@ OVERRIDES = Path("/etc/keepbus/programs")
 REALTIME_PRIORITY = 1
 """The lowest: before all ordinary processes, behind whatever else is real-time on the machine."""
 
+_STANDBY = "vrrp-standby.conf"
 _PATHS = ("run_dir", "python")
 _CHRT = ["chrt", "--rr", str(REALTIME_PRIORITY)]
 _PLACEHOLDER = re.compile(r"\$\{(\w+)(?: ([\w,]*))?\}")
@@ -43,6 +44,8 @@ class Deployment:
     """Run what must be on time in the real-time class."""
     service_options: str = ""
     """Options that every service gets."""
+    standby: bool = True
+    """Start a second vrrp that waits to take the place of the first."""
     vrrp_options: str = ""
     ipvs_options: str = ""
     overrides: Path = OVERRIDES
@@ -70,6 +73,10 @@ def render(deployment: Deployment) -> Path:
     programs.mkdir(mode=0o700)
     files = {path.name: path for path in (source / "programs").glob("*.conf")}
     files |= {path.name: path for path in deployment.overrides.glob("*.conf")}
+    # Somebody else's vrrp may know nothing of the lock that ours would wait for.
+    theirs = files["vrrp.conf"].parent != files[_STANDBY].parent == source / "programs"
+    if not deployment.standby or theirs:
+        del files[_STANDBY]
     for name, path in files.items():
         (programs / name).write_text(_fill(path, deployment), encoding="utf-8")
     main = target / "supervisord.conf"
@@ -106,7 +113,9 @@ def _fill(path: Path, deployment: Deployment) -> str:
         "run_dir": str(deployment.run_dir),
         "python": sys.executable,
         "service_options": deployment.service_options,
-        "vrrp_options": deployment.vrrp_options,
+        "vrrp_options": " ".join(
+            option for option in ("--standby" * deployment.standby, deployment.vrrp_options) if option
+        ),
         "ipvs_options": deployment.ipvs_options,
     }
 

@@ -18,6 +18,9 @@ from pathlib import Path
 SERVICES = ("hub", "audit", "notify", "ipvs", "checker", "vrrp", "watchdog")
 """In order of start; they stop in reverse order."""
 
+STANDBYS = ("vrrp-standby",)
+"""Second processes, each ready to take the place of its service; a node may run without them."""
+
 LONGEST_SOCKET_PATH = 107
 """sun_path of sockaddr_un, less its terminating zero (reliability R-B12)."""
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import ctypes
-import fcntl
 import gc
 import os
 import signal
@@ -16,7 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import zmq
 
@@ -25,6 +24,7 @@ from keepbus.contracts.common import Service as ServiceState
 from keepbus.contracts.common import Status
 from keepbus.runtime import generation, privileges
 from keepbus.runtime.backoff import SETTLED_NS, Backoff
+from keepbus.runtime.lock import Lock
 from keepbus.runtime.log import Logger
 from keepbus.runtime.loop import Loop, Perform, boottime_ns
 from keepbus.runtime.machine import (
@@ -40,9 +40,8 @@ from keepbus.runtime.machine import (
     Withdraw,
 )
 from keepbus.runtime.recorder import Recorder
+from keepbus.runtime.standby import BEAT_NS, Standby, name_of
 
-BEAT_NS = 500_000_000
-"""Interval of the heartbeat."""
 _REPEAT_NS = 250_000_000
 _ADOPTION_NS = 10_000_000_000
 _LOCK_WAIT_S = 0.9
@@ -66,20 +65,26 @@ class Service:
         needs: Iterable[str] = (),
         may_need: Iterable[str] = (),
         options: Callable[[argparse.ArgumentParser], None] | None = None,
+        standby: bool = False,
         argv: Sequence[str] | None = None,
     ) -> None:
         """Parse options, take the service's lock, check privileges, connect to the bus.
 
         section is the class of the service's part of the configuration, None when it has none; topics are
         the prefixes it hears besides its own state; needs names capabilities (`NET_ADMIN`), may_need
-        those that it can begin without and may hold. Ends the process with one sentence on standard error
-        when one of these fails.
+        those that it can begin without and may hold. standby: with the option `--standby` a second process
+        waits here until it is the service (runtime/standby.py). Ends the process with one sentence on
+        standard error when one of these fails.
         """
         parser = argparse.ArgumentParser(prog=f"keepbus-{name}", description=about)
         parser.add_argument("-r", "--run-dir", type=Path, required=True, help="run directory of the node")
         parser.add_argument("--log-level", default="info", choices=["debug", "info", "warning", "error"])
         parser.add_argument("--log-json", action="store_true", help="log JSON lines")
         parser.add_argument("--record", type=Path, help="write every turn to this file, for replay")
+        if standby:
+            parser.add_argument(
+                "--standby", action="store_true", help="wait to take the place of one that runs already"
+            )
         if options is not None:
             options(parser)
         self.options = parser.parse_args(argv)
@@ -92,13 +97,14 @@ class Service:
         self._backoff: Backoff | None = Backoff(self.run_dir, name)
         self._backoff.begin(self.log.warning)
         self._started_at_ns = boottime_ns()
-        self._lock = self._take_lock()
+        self._lock, own = self._take_lock(waits=standby and self.options.standby)
         self._check_privileges(frozenset(needs), frozenset(may_need))
         self._section: type[Any] | None = section
         self._generation = 0
         self._status = Status.STARTING
         self._detail = "starting"
         self._exit_status = 0
+        self._stopped = False
         self.loop = Loop()
         self.node = node_name(self.run_dir)
         self.context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
@@ -106,45 +112,63 @@ class Service:
         self.closing: list[Callable[[], None]] = []
         """Called when the loop has ended, before the context is: whoever made sockets in it closes them."""
         self._own_states = f"state/{name}/"
-        boot = f"{self.started_wall_ns:x}"
+        self.boot = f"{self.started_wall_ns:x}"
         self.listener = Listener(
             self.context,
             self.run_dir,
-            (*topics, self._own_states),
+            topics,
             own_states=self._own_states,
-            own_boot=boot,
+            own_boot=self.boot,
         )
-        self.speaker = Speaker(self.context, self.run_dir, node=self.node, source=name, boot=boot)
+        self.speaker = Speaker(self.context, self.run_dir, node=self.node, source=name, boot=self.boot)
         self._inherited: set[str] = set()
+        self._first: list[Event] = []
+        if own is not None:
+            self._first = Standby(self, self._lock, own).wait()
+        self.listener.subscribe(self._own_states)
 
     def run(self, machine: Machine, perform: Perform) -> None:
         """Run the machine until SIGTERM; `perform` carries out the effects that are not common to all."""
         recorder = Recorder(self.options.record) if self.options.record else None
         self._machine_perform = perform
         for fd in self.listener.filenos():
-            self.loop.watch(fd, self._read_bus)
-        self.loop.watch(_signal_descriptor(), self._read_signals)
+            self.loop.watch(fd, self.read_bus)
+        self.loop.watch(self.signals(), self.read_signals)
         self.loop.every(BEAT_NS, self._beat)
         self.loop.every(_REPEAT_NS, lambda _now_ns: void(self.speaker.repeat()))
         self._adopt_until_ns = boottime_ns() + _ADOPTION_NS
-        first = self._load()
-        if not first and self._section is not None:
+        first = self._first
+        if not first or self._generation != generation.current(self.run_dir):
+            first = [*self.load(), *(event for event in first if type(event) is BusMessage)]
+            gc.collect()
+            gc.freeze()
+        if self._section is not None and not any(type(event) is Configured for event in first):
             sys.exit(EXIT_CONFIGURATION)
-        gc.collect()
-        gc.freeze()
         try:
             self.loop.run(machine, self.perform, first, on_turn=recorder.turn if recorder else None)
         finally:
             self._status, self._detail = Status.STOPPING, "stopped"
             self._beat(0)
-            if self._backoff is not None and self._exit_status == 0:
-                self._backoff.settled()
-            self.listener.close()
-            self.speaker.close()
+            if self._stopped and self._exit_status == 0:
+                self._lock.sign_off()
+                if self._backoff is not None:
+                    self._backoff.settled()
             for close in self.closing:
                 close()
-            self.context.term()
+            self.disconnect()
         sys.exit(self._exit_status)
+
+    def disconnect(self) -> None:
+        """Close what is connected to the bus."""
+        self.listener.close()
+        self.speaker.close()
+        self.context.term()
+
+    def settle(self, now_ns: int) -> None:
+        """This process lives long enough that its start is no part of a crash loop."""
+        if self._backoff is not None and now_ns > self._started_at_ns + SETTLED_NS:
+            self._backoff.settled()
+            self._backoff = None
 
     def perform(self, effect: Any, now_ns: int) -> Iterable[Event] | None:
         """Carry out a common effect, or hand it to the service's own `perform`."""
@@ -190,35 +214,40 @@ class Service:
                 unsent=self.speaker.counters.unsent,
             )
         )
-        if self._backoff is not None and now_ns > self._started_at_ns + SETTLED_NS:
-            self._backoff.settled()
-            self._backoff = None
+        self.settle(now_ns)
         if self._inherited and now_ns > self._adopt_until_ns:
             # States of an earlier process that this one did not take over describe nothing any more.
             for topic in self._inherited - self.speaker.states():
                 self.speaker.withdraw(topic)
             self._inherited.clear()
 
-    def _read_bus(self, _mask: int) -> list[Event]:
+    def read_bus(self, _mask: int) -> list[BusMessage]:
+        """What was said."""
         wall_ns = time.time_ns()
-        events: list[Event] = []
+        events: list[BusMessage] = []
         for message in self.listener.receive():
             if message.body is not None and message.topic.startswith(self._own_states):
                 self._inherited.add(message.topic)  # a predecessor's
             events.append(BusMessage(message, wall_ns))
         return events
 
-    def _read_signals(self, _mask: int) -> list[Event]:
+    def signals(self) -> int:
+        """A descriptor that is readable when a signal came; `read_signals` serves it."""
+        return _signal_descriptor()
+
+    def read_signals(self, _mask: int) -> list[Event]:
+        """SIGTERM and SIGHUP as events."""
         events: list[Event] = []
         for number in os.read(_signal_descriptor(), 64):
             if number in (signal.SIGTERM, signal.SIGINT):
+                self._stopped = True
                 self._report(Report(Status.STOPPING, "stopping"))
                 events.append(StopRequested(time.time_ns()))
             elif number == signal.SIGHUP:
-                events.extend(self._load())
+                events.extend(self.load())
         return events
 
-    def _load(self) -> list[Event]:
+    def load(self) -> list[Event]:
         """The current configuration as an event; nothing, and a log line, when it cannot be used."""
         if self._section is None:
             self._generation = generation.current(self.run_dir)
@@ -231,32 +260,25 @@ class Service:
         self._generation = number
         return [Configured(number, section, time.time_ns())]
 
-    def _take_lock(self) -> int:
-        """Hold locks/NAME for the life of the process, so that two copies never run together."""
-        path = self.run_dir / "locks" / self.name
+    def _take_lock(self, *, waits: bool) -> tuple[Lock, Lock | None]:
+        """The service's lock, held for the life of the process; or, if it may wait, the lock of the standby
+        with it, held instead."""
         try:
-            path.parent.mkdir(mode=0o750, exist_ok=True)
-            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o640)
+            lock = Lock(self.run_dir, self.name)
+            if lock.take(0.0 if waits else _LOCK_WAIT_S):
+                return lock, None
+            own = Lock(self.run_dir, name_of(self.name)) if waits else None
         except OSError as error:
+            path = self.run_dir / "locks" / self.name
             self.fail(
                 f"cannot make {path} ({error.strerror}); name the node's run directory with -r", EXIT_USAGE
             )
-        deadline = time.monotonic() + _LOCK_WAIT_S
-        while True:
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    pid = os.pread(fd, 20, 0).decode(errors="replace").strip() or "unknown"
-                    self.fail(
-                        f"another keepbus-{self.name} (pid {pid}) runs in {self.run_dir}; stop it first",
-                        EXIT_LOCKED,
-                    )
-                time.sleep(0.01)
-        os.ftruncate(fd, 0)
-        os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
-        return fd
+        if own is None or not own.take(_LOCK_WAIT_S):
+            others = f"another keepbus-{self.name} (pid {lock.signature() or 'unknown'}) runs"
+            if own is not None:
+                others += f", and one (pid {own.signature() or 'unknown'}) stands by,"
+            self.fail(f"{others} in {self.run_dir}; stop it first", EXIT_LOCKED)
+        return lock, own
 
     def _check_privileges(self, needs: frozenset[str], may_need: frozenset[str]) -> None:
         held = privileges.effective()
@@ -274,7 +296,7 @@ class Service:
                 )
             self.log.debug("runs with more privileges than it needs")
 
-    def fail(self, sentence: str, status: int = 1) -> Any:
+    def fail(self, sentence: str, status: int = 1) -> NoReturn:
         """End the process with one sentence on standard error."""
         self.log.error(sentence)
         sys.exit(status)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import configparser
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -38,7 +39,10 @@ def test_every_service_has_a_program_and_they_start_in_order(tmp_path: Path) -> 
     main = render(made)
     assert f"file={made.run_dir}/supervisor/socket" in main.read_text(encoding="utf-8")
     found = programs(made)
-    assert tuple(sorted(found, key=lambda name: found[name].getint("priority"))) == rundir.SERVICES
+    names = sorted(found, key=lambda name: found[name].getint("priority"))
+    assert tuple(name for name in names if name not in rundir.STANDBYS) == rundir.SERVICES
+    # supervisord stops in reverse order: the standby is gone before its service ends.
+    assert names.index("vrrp-standby") == names.index("vrrp") + 1
     for program in found.values():
         assert program["autorestart"] == "true"
         assert program.getint("startsecs") == 0
@@ -50,13 +54,14 @@ def test_options_and_privileges_go_where_they_belong(tmp_path: Path) -> None:
     made = deployment(tmp_path)
     render(made)
     found = {name: program["command"] for name, program in programs(made).items()}
-    assert found["vrrp"].endswith("--log-level info --keep-addresses")
+    assert found["vrrp"].endswith("--log-level info --standby --keep-addresses")
+    assert found["vrrp-standby"] == found["vrrp"]
     assert found["ipvs"].endswith("--log-level info --driver dry-run")
     assert "--bounding-set=-all,+net_admin,+net_raw" in found["vrrp"]
     assert "--bounding-set=-all " in found["audit"]
     assert "setpriv" not in found["checker"]  # it gives them up by itself, its scripts' process does not
     assert [name for name in found if found[name].startswith("chrt --rr 1 ")] == [
-        name for name in found if name in ("vrrp", "watchdog")
+        name for name in found if name in ("vrrp", "vrrp-standby", "watchdog")
     ]
 
 
@@ -78,6 +83,24 @@ def test_an_operators_file_takes_the_place_of_ours_and_others_are_added(tmp_path
     (made.overrides / "exporter.conf").unlink()
     render(made)
     assert "exporter" not in programs(made), "what is gone is gone at the next start"
+
+
+def test_a_node_may_run_without_a_standby(tmp_path: Path) -> None:
+    made = replace(deployment(tmp_path), standby=False)
+    render(made)
+    found = programs(made)
+    assert "vrrp-standby" not in found
+    assert found["vrrp"]["command"].endswith("--log-level info --keep-addresses")
+
+
+def test_somebody_elses_vrrp_has_no_standby_of_ours(tmp_path: Path) -> None:
+    made = deployment(tmp_path)
+    (made.overrides / "vrrp.conf").write_text("[program:vrrp]\ncommand=mine\n")
+    render(made)
+    assert "vrrp-standby" not in programs(made)
+    (made.overrides / "vrrp-standby.conf").write_text("[program:vrrp-standby]\ncommand=mine too\n")
+    render(made)
+    assert programs(made)["vrrp-standby"]["command"] == "mine too"
 
 
 def test_an_unknown_placeholder_is_refused_with_what_there_is(tmp_path: Path) -> None:

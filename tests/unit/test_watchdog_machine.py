@@ -229,6 +229,42 @@ def test_after_a_stall_of_its_own_everybody_has_new_time() -> None:
     assert play.of(Kill) == []
 
 
+def test_a_standby_that_takes_over_is_the_service_and_the_dead_one_comes_back_as_standby() -> None:
+    play = Play()
+    machine = Machine((*NAMES, "vrrp-standby"))
+    play.machine, play.effects = machine, []
+    programs = {"hub": 11, "vrrp": 12, "vrrp-standby": 14}
+
+    def listed() -> ProcessList:
+        return ProcessList(tuple(Process(name, pid, "RUNNING") for name, pid in programs.items()))
+
+    def beat(name: str, pid: int, progress: int) -> BusMessage:
+        play.pids[name] = pid
+        return play.beat(name, progress)
+
+    play.turn(listed())
+    play.turn(beat("hub", 11, 1), beat("vrrp", 12, 900), beat("vrrp-standby", 14, 800))
+    play.now_ns += 600 * MS
+    play.turn(ProcessDied("vrrp", 12))
+    play.now_ns += 8 * MS
+    # Its loop is a new one: progress begins anew.
+    play.turn(beat("vrrp", 14, 1))
+    assert play.told(Returned) == [Returned(service="vrrp", pid=14, away_us=8_000)]
+    programs["vrrp"] = 22
+    play.turn(listed())
+    assert play.told(Death) == [Death(service="vrrp", pid=12)]
+    play.now_ns += 200 * MS
+    play.turn(beat("vrrp-standby", 22, 1))
+    assert len(play.told(Returned)) == 1, "no standby was away"
+    # Now the program vrrp-standby is vrrp; when it stands still, vrrp is what is replaced.
+    for _ in range(14):
+        play.now_ns += S // 2
+        play.progress += 1
+        play.turn(beat("hub", 11, play.progress + 1), beat("vrrp-standby", 22, play.progress + 1))
+    assert play.of(Kill) == [Kill("vrrp-standby", 14)]
+    assert [(told.service, told.pid) for told in play.told(Replacement)] == [("vrrp", 14)]
+
+
 def test_an_operators_own_program_is_never_judged_without_a_heartbeat() -> None:
     machine = Machine(NAMES)
     own = ProcessList((Process("hub", 11, "RUNNING"), Process("own", 20, "RUNNING")))

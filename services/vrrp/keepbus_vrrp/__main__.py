@@ -20,6 +20,7 @@ def main() -> None:
         section=VrrpSection,
         needs=("NET_ADMIN", "NET_RAW"),
         options=_options,
+        standby=True,
     )
     try:
         shell = Shell(service.run_dir, service.loop, service.log.warning)

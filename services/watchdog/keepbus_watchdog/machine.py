@@ -48,12 +48,13 @@ _HUB = "hub"
 
 @dataclass(slots=True)
 class _Watched:
-    """A program of supervisord."""
+    """A program of supervisord. Its process may be another service than the program's name says: a standby
+    that took over is the service, and the program that died becomes the standby."""
 
     pid: int = 0
     held_at_ns: int = 0
-    died_at_ns: int | None = None
-    """When the last process ended, until its successor was heard."""
+    service: str = ""
+    """What the last process was when it ended."""
     undecided: int = 0
     """Pid of an end of which it is not known yet whether somebody wished it."""
     asks: int = 0
@@ -65,9 +66,9 @@ class _Watched:
 
 @dataclass(slots=True)
 class _Beat:
-    """The last heartbeat of a service that showed progress."""
+    """The last heartbeat of a process that showed progress."""
 
-    pid: int
+    service: str
     progress: int
     at_ns: int
 
@@ -79,7 +80,10 @@ class Machine:
         """expected names the services that must be heard; other programs are only restarted faster."""
         self._expected = frozenset(expected)
         self._watched: dict[str, _Watched] = {}
-        self._beats: dict[str, _Beat] = {}
+        self._beats: dict[int, _Beat] = {}
+        """By pid."""
+        self._away_since_ns: dict[str, int] = {}
+        """When the process of a service ended, until a successor was heard."""
         self._ears_at_ns = 0
         """Since when everybody's heartbeat would have been heard."""
         self._turned_at_ns = 0
@@ -139,20 +143,18 @@ class Machine:
         if type(body) is not common.Service:
             return
         name = message.header.source
-        beat = self._beats.get(name)
-        if beat is not None and beat.pid == body.pid and beat.progress >= body.progress:
+        beat = self._beats.get(body.pid)
+        first = beat is None or beat.service != name
+        if beat is not None and not first and beat.progress >= body.progress:
             return
-        first = beat is None or beat.pid != body.pid
-        self._beats[name] = _Beat(body.pid, body.progress, now_ns)
+        self._beats[body.pid] = _Beat(name, body.progress, now_ns)
         if first and name == _HUB:
             self._ears_at_ns = now_ns
             if self._hub_away:
                 self._hub_away = False
                 self._tell_at_ns = now_ns + RETURN_NS
-        watched = self._watched.get(name)
-        if first and watched is not None and watched.died_at_ns is not None:
-            away_us = (now_ns - watched.died_at_ns) // 1000
-            watched.died_at_ns = None
+        if first and name in self._away_since_ns:
+            away_us = (now_ns - self._away_since_ns.pop(name)) // 1000
             yield Publish(Returned(service=name, pid=body.pid, away_us=away_us), message.header.id)
             yield Log("info", f"{name} is back", {"pid": body.pid, "away_us": away_us})
 
@@ -164,7 +166,13 @@ class Machine:
             return
         quick = now_ns - watched.held_at_ns < QUICK_NS
         watched.quick_deaths = watched.quick_deaths + 1 if quick else 0
-        watched.died_at_ns = now_ns
+        watched.service = self._service_of(event.service, event.pid)
+        if not any(
+            each.pid in self._beats and self._beats[each.pid].service == watched.service
+            for each in self._watched.values()
+            if each is not watched
+        ):
+            self._away_since_ns[watched.service] = now_ns
         watched.undecided = event.pid
         watched.pid = 0
         watched.asks = 0
@@ -180,7 +188,7 @@ class Machine:
             if watched.undecided:
                 yield from self._decide(process, watched)
             if process.state in _ON_PURPOSE:
-                watched.died_at_ns = None
+                self._away_since_ns.pop(watched.service, None)
             elif process.pid and process.pid not in (watched.pid, watched.undecided):
                 watched.pid, watched.held_at_ns = process.pid, now_ns
                 watched.undecided = 0
@@ -190,6 +198,7 @@ class Machine:
                 again = True
         for name in self._watched.keys() - {process.name for process in event.processes}:
             del self._watched[name]
+        self._forget_beats(now_ns)
         if again:
             yield AskForList()
         yield from self._say(Report(common.Status.READY, f"watches {len(self._watched)} services"))
@@ -202,14 +211,27 @@ class Machine:
         watched.undecided = 0
         if process.state in _ON_PURPOSE or pid == watched.killed:
             return
-        yield Publish(Death(service=process.name, pid=pid))
-        yield Log("warning", f"{process.name} died", {"pid": pid})
+        yield Publish(Death(service=watched.service, pid=pid))
+        yield Log("warning", f"{watched.service} died", {"pid": pid})
+
+    def _service_of(self, program: str, pid: int) -> str:
+        """What a process says that it is; the program's name as long as it has said nothing."""
+        beat = self._beats.get(pid)
+        return program if beat is None else beat.service
+
+    def _forget_beats(self, now_ns: int) -> None:
+        """Those of processes that are gone for long: a late heartbeat of one must not look like a new one."""
+        living = {watched.pid for watched in self._watched.values()}
+        for pid in [
+            pid for pid, beat in self._beats.items() if pid not in living and now_ns - beat.at_ns > START_NS
+        ]:
+            del self._beats[pid]
 
     def _unanswered(self, event: NoList) -> Iterable[Effect]:
-        for name, watched in self._watched.items():
+        for watched in self._watched.values():
             if watched.undecided:
                 if watched.undecided != watched.killed:
-                    yield Publish(Death(service=name, pid=watched.undecided))
+                    yield Publish(Death(service=watched.service, pid=watched.undecided))
                 watched.undecided = 0
         yield from self._say(
             Report(
@@ -224,24 +246,24 @@ class Machine:
         hub = self._watched.get(_HUB)
         if hub is None:
             return
-        if now_ns - self._heard_at_ns(_HUB, hub) > HUB_FRESH_NS:
+        if now_ns - self._heard_at_ns(hub) > HUB_FRESH_NS:
             yield from self._judge_one(now_ns, _HUB, hub)
             return
         for name, watched in self._watched.items():
-            if name in self._expected or name in self._beats:
+            if name in self._expected or watched.pid in self._beats:
                 yield from self._judge_one(now_ns, name, watched)
 
-    def _heard_at_ns(self, name: str, watched: _Watched) -> int:
+    def _heard_at_ns(self, watched: _Watched) -> int:
         """When its present process was last heard; when it was started, if never."""
-        beat = self._beats.get(name)
-        return beat.at_ns if beat is not None and beat.pid == watched.pid else watched.held_at_ns
+        beat = self._beats.get(watched.pid)
+        return watched.held_at_ns if beat is None else max(beat.at_ns, watched.held_at_ns)
 
     def _judge_one(self, now_ns: int, name: str, watched: _Watched) -> Iterable[Effect]:
         if not watched.pid:
             return
-        beat = self._beats.get(name)
-        begun = beat is not None and beat.pid == watched.pid
-        silent_ns = now_ns - max(self._heard_at_ns(name, watched), self._ears_at_ns)
+        beat = self._beats.get(watched.pid)
+        begun = beat is not None and beat.at_ns >= watched.held_at_ns  # else of an older process of that pid
+        silent_ns = now_ns - max(self._heard_at_ns(watched), self._ears_at_ns)
         if silent_ns <= (SILENCE_NS if begun else START_NS):
             return
         if watched.replaced_at_ns is not None and now_ns - watched.replaced_at_ns < REPLACEMENT_NS:
@@ -255,9 +277,12 @@ class Machine:
             if begun
             else f"no heartbeat within {silent_ns / 1e9:.1f} s of its start"
         )
+        service = self._service_of(name, watched.pid)
         yield Kill(name, watched.pid)
-        yield Publish(Replacement(service=name, pid=watched.pid, silent_us=silent_ns // 1000, reason=reason))
-        yield Log("warning", f"replaced {name}: {reason}", {"pid": watched.pid})
+        yield Publish(
+            Replacement(service=service, pid=watched.pid, silent_us=silent_ns // 1000, reason=reason)
+        )
+        yield Log("warning", f"replaced {service}: {reason}", {"pid": watched.pid})
 
     def _say(self, report: Report) -> Iterable[Effect]:
         if report != self._report:
