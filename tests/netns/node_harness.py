@@ -41,15 +41,16 @@ needs_namespaces = pytest.mark.skipif(
 )
 
 
-def configuration(priority: int, extra: str = "") -> str:
-    """One instance, 1 s adverts."""
+def configuration(priority: int, extra: str = "", advert_int: str = "1") -> str:
+    """One instance; adverts every advert_int seconds, by version 3 below a second."""
     return f"""
 vrrp_instance VI_1 {{
     state BACKUP
     interface {INTERFACE}
     virtual_router_id 51
     priority {priority}
-    advert_int 1
+    advert_int {advert_int}
+    version {2 if float(advert_int) >= 1 else 3}
     virtual_ipaddress {{
         {VIP}/24 dev {INTERFACE}
     }}

@@ -47,7 +47,7 @@ def hurt(made: Node, service: str, how: signal.Signals, limit_s: float) -> tuple
                 if m.topic.endswith(f"/{service}") and m.topic.startswith("event/watchdog/")
             }
         )
-        return "return" in told
+        return "return" in told and len(told) > 1  # a standby is back before its predecessor is reaped
 
     eventually(f"{service} is back", is_back, limit_s)
     back = told["return"].body
@@ -102,7 +102,45 @@ def test_stop_is_orderly_quick_and_complete(namespace: str) -> None:
         assert time.monotonic() - began < 5
         assert made.processes() == []
         log = (made.run_dir / "supervisor" / "log").read_text(encoding="utf-8")
-        assert re.findall(r"stopped: (\w+)", log) == list(reversed(SERVICES))
+        ends = re.findall(r"(?:stopped|exited): ([\w-]+)", log)
+        assert ends.index("vrrp-standby") < ends.index("vrrp"), "it must not take over what stops"
+        assert [name for name in ends if name != "vrrp-standby"] == list(reversed(SERVICES))
+        assert made.said().count("-> BACKUP") == 1, "nobody began anew"
+
+
+def test_a_vrrp_that_is_stopped_on_purpose_is_not_followed(namespace: str) -> None:
+    # The standby is vrrp by now: supervisord stops its program first, and the other one must not wake up.
+    with node(namespace, configuration(100)) as made:
+        hurt(made, "vrrp", signal.SIGKILL, 8)
+        made.hear("state/vrrp-standby/service", lambda m: m.body.pid != made.pid("vrrp"), 8)
+        before = made.said().count("-> BACKUP")
+        assert made.stop() == 0
+        assert made.processes() == []
+        assert made.said().count("-> BACKUP") == before
+
+
+def test_a_node_without_a_standby(namespace: str) -> None:
+    with node(namespace, configuration(100), "--no-standby") as made:
+        assert len(made.processes()) == 10
+        away_s, _ = hurt(made, "vrrp", signal.SIGKILL, 8)
+        assert away_s > 0.05, "a Python process cannot be there sooner"
+        # R-F22: a second one does not stand by unless it is told to.
+        line = Path(f"/proc/{made.pid('vrrp')}/cmdline").read_text().split("\0")[:-1]
+        second = subprocess.run(line, capture_output=True, text=True, timeout=10, check=False)
+        assert second.returncode == 75
+        assert f"another keepbus-vrrp (pid {made.pid('vrrp')}) runs in {made.run_dir}" in (
+            second.stdout + second.stderr
+        )
+
+
+def test_a_reload_reaches_the_standby(namespace: str) -> None:
+    with node(namespace, configuration(100)) as made:
+        made.file.write_text(configuration(101), encoding="utf-8")
+        subprocess.run(made.command("reload"), capture_output=True, timeout=20, check=True)
+        made.hear("state/vrrp-standby/service", lambda m: m.body.generation == 2, 5)
+        hurt(made, "vrrp", signal.SIGKILL, 8)
+        made.hear("state/vrrp/instance/", lambda m: m.body.base_priority == 101, 5)
+        assert made.stop() == 0
 
 
 def test_a_service_that_does_not_stop_cannot_hold_the_node(namespace: str) -> None:
@@ -159,7 +197,7 @@ def test_a_run_directory_in_use_is_refused(namespace: str) -> None:
         assert second.returncode == 2
         assert made.process is not None
         assert re.search(rf"a node runs in {made.run_dir} \(pid \d+\); stop it", second.stderr)
-        assert len(made.processes()) == 10
+        assert len(made.processes()) == 11
 
 
 def test_a_run_directory_with_a_long_name_is_refused(tmp_path: Path) -> None:
@@ -352,7 +390,7 @@ def test_output_goes_wherever_standard_output_goes(namespace: str, tmp_path: Pat
                 stdout=writer, stderr=subprocess.DEVNULL, start_new_session=True,
             )  # fmt: skip
             os.set_blocking(writer, False)
-            eventually("all are there", lambda: len(made.processes()) == 10, 15)
+            eventually("all are there", lambda: len(made.processes()) == 11, 15)
             while True:
                 try:
                     os.write(writer, b"x" * 4096)
