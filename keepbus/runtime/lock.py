@@ -1,7 +1,11 @@
 """RUNDIR/locks/NAME: who is the service NAME, told by the kernel.
 
-An exclusive flock for the life of the process, so that two copies never run together. The file's text is the
-holder's pid, or `stopped` after an orderly end.
+An exclusive record lock for the life of the process, so that two copies never run together. Not flock: that is
+given up with the file's last reference, which for a killed process comes after the kernel has waited for its
+packet sockets (9 ms, and 80 under load); a record lock goes when the process's descriptors are closed (2.5 ms).
+The process must not open the file a second time, closing it would give the lock up.
+
+The file's text is the holder's pid, or `stopped` after an orderly end.
 """
 
 from __future__ import annotations
@@ -29,9 +33,9 @@ class Lock:
         deadline = time.monotonic() + patience_s
         while True:
             try:
-                fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.lockf(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
-            except BlockingIOError:
+            except (BlockingIOError, PermissionError):  # POSIX allows both
                 if time.monotonic() >= deadline:
                     return False
                 time.sleep(_LOOK_S)
@@ -40,7 +44,7 @@ class Lock:
 
     def wait(self) -> None:
         """Hold it; the kernel wakes this thread the moment that the holder is gone, however it went."""
-        fcntl.flock(self._fd, fcntl.LOCK_EX)
+        fcntl.lockf(self._fd, fcntl.LOCK_EX)
 
     def sign(self) -> None:
         """Write this process's id."""
