@@ -1,8 +1,8 @@
 """RUNDIR/locks/NAME: who is the service NAME, told by the kernel.
 
-An exclusive record lock for the life of the process, so that two copies never run together. Not flock: that is
-given up with the file's last reference, which for a killed process comes after the kernel has waited for its
-packet sockets (9 ms, and 80 under load); a record lock goes when the process's descriptors are closed (2.5 ms).
+An exclusive record lock for the life of the process, so that two copies never run together. Not flock: that
+is given up with the file's last reference, which for a killed process comes after the kernel has waited for
+its packet sockets (9 ms, and 80 under load); a record lock goes when its descriptors are closed (2.5 ms).
 The process must not open the file a second time, closing it would give the lock up.
 
 The file's text is the holder's pid, or `stopped` after an orderly end.
