@@ -219,6 +219,33 @@ def node(namespace: str, text: str, *options: str, prefix: tuple[str, ...] = ())
         made.destroy()
 
 
+def hurt(made: Node, service: str, how: signal.Signals, limit_s: float) -> tuple[float, list[str]]:
+    """Hurt a service and wait until the watchdog tells that it is back.
+
+    Returns how long it was away, in seconds, and what the watchdog told of it.
+    """
+    ear = made.listen("event/watchdog/", "state/hub/service")
+    eventually("the ear hears", lambda: bool(ear.receive()), 5)
+    victim = made.pid(service)
+    os.kill(victim, how)
+    told: dict[str, Message] = {}
+
+    def is_back() -> bool:
+        told.update(
+            {
+                m.topic.split("/")[2]: m
+                for m in ear.receive()
+                if m.topic.endswith(f"/{service}") and m.topic.startswith("event/watchdog/")
+            }
+        )
+        return "return" in told and len(told) > 1  # a standby is back before its predecessor is reaped
+
+    eventually(f"{service} is back", is_back, limit_s)
+    back = told["return"].body
+    assert made.pid(service) == back.pid != victim
+    return back.away_us / 1e6, sorted(told)
+
+
 class Kernel:
     """Notes when this machine's network configuration lock (rtnl) was not to be had for a while.
 

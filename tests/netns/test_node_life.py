@@ -12,9 +12,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from node_harness import SERVICES, Node, Witness, configuration, eventually, needs_namespaces, node, wire
+from node_harness import (
+    SERVICES,
+    Node,
+    Witness,
+    configuration,
+    eventually,
+    hurt,
+    needs_namespaces,
+    node,
+    wire,
+)
 
-from keepbus.contracts.message import Message
 from keepbus.runtime.deployment import templates
 
 pytestmark = needs_namespaces
@@ -26,33 +35,6 @@ DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "swapping.md"
 def namespace() -> Iterator[str]:
     with wire(1) as (name,):
         yield name
-
-
-def hurt(made: Node, service: str, how: signal.Signals, limit_s: float) -> tuple[float, list[str]]:
-    """Hurt a service and wait until the watchdog tells that it is back.
-
-    Returns how long it was away, in seconds, and what the watchdog told of it.
-    """
-    ear = made.listen("event/watchdog/", "state/hub/service")
-    eventually("the ear hears", lambda: bool(ear.receive()), 5)
-    victim = made.pid(service)
-    os.kill(victim, how)
-    told: dict[str, Message] = {}
-
-    def is_back() -> bool:
-        told.update(
-            {
-                m.topic.split("/")[2]: m
-                for m in ear.receive()
-                if m.topic.endswith(f"/{service}") and m.topic.startswith("event/watchdog/")
-            }
-        )
-        return "return" in told and len(told) > 1  # a standby is back before its predecessor is reaped
-
-    eventually(f"{service} is back", is_back, limit_s)
-    back = told["return"].body
-    assert made.pid(service) == back.pid != victim
-    return back.away_us / 1e6, sorted(told)
 
 
 def test_every_service_that_is_killed_is_back_within_a_second(namespace: str) -> None:
@@ -106,41 +88,6 @@ def test_stop_is_orderly_quick_and_complete(namespace: str) -> None:
         assert ends.index("vrrp-standby") < ends.index("vrrp"), "it must not take over what stops"
         assert [name for name in ends if name != "vrrp-standby"] == list(reversed(SERVICES))
         assert made.said().count("-> BACKUP") == 1, "nobody began anew"
-
-
-def test_a_vrrp_that_is_stopped_on_purpose_is_not_followed(namespace: str) -> None:
-    # The standby is vrrp by now: supervisord stops its program first, and the other one must not wake up.
-    with node(namespace, configuration(100)) as made:
-        hurt(made, "vrrp", signal.SIGKILL, 8)
-        made.hear("state/vrrp-standby/service", lambda m: m.body.pid != made.pid("vrrp"), 8)
-        before = made.said().count("-> BACKUP")
-        assert made.stop() == 0
-        assert made.processes() == []
-        assert made.said().count("-> BACKUP") == before
-
-
-def test_a_node_without_a_standby(namespace: str) -> None:
-    with node(namespace, configuration(100), "--no-standby") as made:
-        assert len(made.processes()) == 10
-        away_s, _ = hurt(made, "vrrp", signal.SIGKILL, 8)
-        assert away_s > 0.05, "a Python process cannot be there sooner"
-        # R-F22: a second one does not stand by unless it is told to.
-        line = Path(f"/proc/{made.pid('vrrp')}/cmdline").read_text().split("\0")[:-1]
-        second = subprocess.run(line, capture_output=True, text=True, timeout=10, check=False)
-        assert second.returncode == 75
-        assert f"another keepbus-vrrp (pid {made.pid('vrrp')}) runs in {made.run_dir}" in (
-            second.stdout + second.stderr
-        )
-
-
-def test_a_reload_reaches_the_standby(namespace: str) -> None:
-    with node(namespace, configuration(100)) as made:
-        made.file.write_text(configuration(101), encoding="utf-8")
-        subprocess.run(made.command("reload"), capture_output=True, timeout=20, check=True)
-        made.hear("state/vrrp-standby/service", lambda m: m.body.generation == 2, 5)
-        hurt(made, "vrrp", signal.SIGKILL, 8)
-        made.hear("state/vrrp/instance/", lambda m: m.body.base_priority == 101, 5)
-        assert made.stop() == 0
 
 
 def test_a_service_that_does_not_stop_cannot_hold_the_node(namespace: str) -> None:
