@@ -33,7 +33,7 @@ _BLOCK = ("vrrp_instance",)
 _AUTHENTICATION = ("vrrp_instance", "authentication")
 _AUTH_HMAC = ("vrrp_instance", "auth_hmac")
 _PLAIN = (
-    "mcast_group4",
+    "mcast_group",
     "mcast_src_ip",
     "lower_prio_no_advert",
     "higher_prio_send_advert",
@@ -123,6 +123,7 @@ class _Instance:
         excluded = self._addresses("virtual_addresses_excluded", interface)
         self._limit(addresses, excluded)
         merged = {**self._defaults, **fields.values}
+        merged.setdefault("mcast_group", self._defaults.get("mcast_group4", ""))
         plain = {field: merged[field] for field in _PLAIN if field in merged}
         instance = VrrpInstance(
             name=name,
@@ -312,7 +313,7 @@ def _check_virtual_routers(findings: Findings, drafts: Iterable[Draft]) -> None:
     seen: dict[tuple[str, int, str], Draft] = {}
     for draft in drafts:
         instance = draft.instance
-        key = instance.interface, instance.virtual_router_id, instance.mcast_group4
+        key = instance.interface, instance.virtual_router_id, instance.mcast_group
         first = seen.setdefault(key, draft)
         if first is not draft:
             findings.error(

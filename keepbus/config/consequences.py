@@ -55,7 +55,7 @@ def of_changed_instance(old: VrrpInstance, new: VrrpInstance) -> Iterator[str]:
         for word, differs in (
             ("version", old.version != new.version),
             ("authentication", old.authentication != new.authentication),
-            ("multicast group", old.mcast_group4 != new.mcast_group4),
+            ("multicast group", old.mcast_group != new.mcast_group),
             ("advert_int", old.advert_interval_us != new.advert_interval_us and new.version == 2),
         )
         if differs

@@ -7,60 +7,75 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from keepbus_vrrp import ipv4, packet
-from keepbus_vrrp.announce import gratuitous_arp
+from keepbus_vrrp import ipv4, ipv6, packet
+from keepbus_vrrp.announce import gratuitous_arp, neighbour_advertisement
+from keepbus_vrrp.checksum import ones_complement_sum
+from keepbus_vrrp.family import IPV4, IPV6, Family, pack, text
+from keepbus_vrrp.refusal import Refused
+
+from keepbus.config.model import ChecksumForm
 
 VECTORS = json.loads((Path(__file__).parent / "vrrp-vectors.json").read_text(encoding="utf-8"))["vectors"]
 BY_NAME = {vector["name"]: vector for vector in VECTORS}
 
 LATER = {
-    # IPv6
-    "v3-ipv6-basic", "v3-ipv6-link-local-only", "v3-ipv6-owner-255", "v3-ipv6-hop-limit-254",
-    "v3-ipv6-first-address-not-link-local", "v3-ipv6-count-2-one-address", "v3-ipv6-global-source",
-    "v2-over-ipv6", "na-unsolicited-virtual-mac", "v3-ipv6-on-ethernet",
-    # unicast
-    "v2-multicast-to-unicast-instance", "v2-unicast-known-peer", "v3-ipv4-unicast-pseudo",
-    # AH and HMAC
+    # AH and HMAC: test_vrrp_authentication_vectors.py
     "v2-auth-ah-keepalived-form", "hmac-v3-ipv4", "hmac-v3-ipv4-source-spoofed", "hmac-v3-ipv4-missing",
     "hmac-v3-ipv6",
-    # a setting for one checksum form only
-    "v3-ipv4-message-strict-pseudo",
     # virtual MAC: our frames carry the card's
-    "garp-virtual-mac", "v2-on-ethernet",
+    "garp-virtual-mac",
 }  # fmt: skip
-FRAMES = {"garp-real-mac"}
+FRAMES = {"garp-real-mac", "na-unsolicited-virtual-mac", "v2-on-ethernet", "v3-ipv6-on-ethernet"}
 ADVERTS = [vector for vector in VECTORS if vector["name"] not in LATER | FRAMES]
 
 
-def expected(receiver: dict[str, Any]) -> packet.Expected:
+def family_of(vector: dict[str, Any]) -> Family:
+    return IPV6 if ":" in vector["src"] else IPV4
+
+
+def expected(vector: dict[str, Any]) -> packet.Expected:
+    receiver = vector["receiver"]
     advert = receiver["advert"]
     interval_us = int(advert[:-2]) * 10_000 if advert.endswith("cs") else int(advert[:-1]) * 1_000_000
     password = receiver.get("auth_data", "").encode()[:8].ljust(8, b"\0")
+    peers = receiver.get("unicast_peers", [])
+    form = receiver.get("checksum", "dual").removeprefix("strict-")
     return packet.Expected(
         version=receiver["version"],
         virtual_router_id=receiver["vrid"],
-        group=ipv4.pack("224.0.0.18"),
-        source=ipv4.pack(receiver["local"]),
+        group=b"" if peers else pack(family_of(vector).group),
+        source=pack(receiver["local"]),
         auth_type=packet.AUTH_PASS if receiver.get("auth") == "simple" else packet.AUTH_NONE,
         auth_data=password,
         interval_us=interval_us,
-        addresses=frozenset(map(ipv4.pack, receiver["vips"])),
+        addresses=frozenset(map(pack, receiver["vips"])),
+        peers={pack(peer): (receiver.get("min_ttl", 0), 255) for peer in peers},
+        checksum=FORMS[form],
+        link_local_first=family_of(vector) is IPV6,
     )
 
 
-def examine(vector: dict[str, Any]) -> packet.Advert | packet.Refused:
-    receiver = expected(vector["receiver"])
+FORMS = {
+    "dual": ChecksumForm.AUTO, "message": ChecksumForm.MESSAGE, "rfc9568": ChecksumForm.MESSAGE,
+    "pseudo": ChecksumForm.PSEUDO, "rfc5798": ChecksumForm.PSEUDO,
+}  # fmt: skip
+
+
+def examine(vector: dict[str, Any]) -> packet.Advert | Refused:
+    receiver = expected(vector)
     octets = bytes.fromhex(vector["ip_hex"])
     # As the machine does it: the instance is found by the packet's virtual router id.
-    message = ipv4.payload(octets)
+    message = family_of(vector).payload(octets)
     known = len(message) > 1 and message[1] == receiver.virtual_router_id
     groups = frozenset({receiver.group})
-    return packet.examine(octets, receiver if known else None, groups, frozenset({receiver.source}))
+    return packet.examine(
+        octets, family_of(vector), receiver if known else None, groups, frozenset({receiver.source})
+    )
 
 
 def test_every_vector_is_placed() -> None:
     assert BY_NAME.keys() >= LATER | FRAMES
-    assert len(ADVERTS) == 53
+    assert len(ADVERTS) == 65
 
 
 @pytest.mark.parametrize("vector", ADVERTS, ids=lambda vector: str(vector["name"]))
@@ -68,7 +83,7 @@ def test_advert(vector: dict[str, Any]) -> None:
     result = examine(vector)
     wanted = vector["expect"]
     if wanted["result"] == "reject":
-        assert isinstance(result, packet.Refused), result
+        assert isinstance(result, Refused), result
         assert result.reason == wanted["reason"]
         return
     assert isinstance(result, packet.Advert), result
@@ -77,7 +92,7 @@ def test_advert(vector: dict[str, Any]) -> None:
     assert result.virtual_router_id == decode["vrid"]
     assert result.priority == decode["priority"]
     if "addresses" in decode:
-        assert [ipv4.dotted(address) for address in result.addresses] == decode["addresses"]
+        assert [text(address) for address in result.addresses] == decode["addresses"]
     if "adver_int_s" in decode:
         assert result.interval_us == decode["adver_int_s"] * 1_000_000
     if "max_adver_int_cs" in decode:
@@ -101,15 +116,16 @@ def test_encoded_again_it_is_the_same(vector: dict[str, Any]) -> None:
     """F15."""
     result = examine(vector)
     assert isinstance(result, packet.Advert)
-    receiver = expected(vector["receiver"])
+    receiver = expected(vector)
     message = packet.encode(
+        family=family_of(vector),
         version=result.version,
         virtual_router_id=result.virtual_router_id,
         priority=result.priority,
         interval_us=result.interval_us,
         addresses=result.addresses,
         source=result.source,
-        destination=receiver.group,
+        destination=pack(vector["dst"]),
         auth_type=receiver.auth_type,
         auth_data=receiver.auth_data,
         message_sum=result.message_sum,
@@ -123,7 +139,7 @@ def test_datagram() -> None:
     octets = bytes.fromhex(vector["ip_hex"])
     made = ipv4.datagram(octets[12:16], octets[16:20], packet.TTL, octets[20:])
     assert made[:4] + made[6:10] + made[12:] == octets[:4] + octets[6:10] + octets[12:]
-    assert ipv4.ones_complement_sum(made[:20]) == 0xFFFF
+    assert ones_complement_sum(made[:20]) == 0xFFFF
 
 
 def test_gratuitous_arp() -> None:
@@ -131,3 +147,31 @@ def test_gratuitous_arp() -> None:
     frame = bytes.fromhex(vector["frame_hex"])
     made = gratuitous_arp(frame[6:12], ipv4.pack("192.0.2.1"))
     assert made == frame
+
+
+def test_neighbour_advertisement() -> None:
+    """G2: of a router; the vector's card has the virtual MAC."""
+    frame = bytes.fromhex(BY_NAME["na-unsolicited-virtual-mac"]["frame_hex"])
+    assert neighbour_advertisement(frame[6:12], pack("2001:db8::1"), router=True) == frame
+
+
+def test_neighbour_advertisement_of_a_host() -> None:
+    """What a running keepalived sent for fe80::12 (features 16.7)."""
+    payload = bytes.fromhex("8800f96d20000000fe800000000000000000000000000012020100005e00020c")
+    made = neighbour_advertisement(bytes.fromhex("00005e00020c"), pack("fe80::12"), router=False)
+    assert made[14 + 40 :] == payload
+
+
+@pytest.mark.parametrize("name", ["v2-on-ethernet", "v3-ipv6-on-ethernet"])
+def test_what_a_frame_carries(name: str) -> None:
+    """S3: a group's address maps to one MAC; the datagram in the frame is the basic vector's."""
+    vector = BY_NAME[name]
+    frame = bytes.fromhex(vector["frame_hex"])
+    family = family_of(vector)
+    basic = BY_NAME["v2-basic" if family is IPV4 else "v3-ipv6-basic"]
+    assert frame[14:].hex() == basic["ip_hex"]
+
+
+def test_datagram_ipv6() -> None:
+    octets = bytes.fromhex(BY_NAME["v3-ipv6-basic"]["ip_hex"])
+    assert ipv6.datagram(octets[8:24], octets[24:40], packet.TTL, octets[40:]) == octets

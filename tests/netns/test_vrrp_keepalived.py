@@ -47,7 +47,7 @@ DIALECTS = {
         {"version": 3, "advert_interval_us": 100_000}, ("advert_int 0.1",), ("  vrrp_version 3",)
     ),
     "another group": Dialect(
-        {"mcast_group4": "224.0.0.200"}, ("advert_int 1",), ("  vrrp_mcast_group4 224.0.0.200",)
+        {"mcast_group": "224.0.0.200"}, ("advert_int 1",), ("  vrrp_mcast_group4 224.0.0.200",)
     ),
 }
 

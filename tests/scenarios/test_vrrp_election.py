@@ -290,7 +290,7 @@ def test_m12_another_primary_address_is_taken() -> None:
     assert router.state is MASTER
     (sent,) = router.at(start + 1).of(Advertise)
     assert isinstance(sent, Advertise)
-    assert sent.datagram[12:16] == bytes((192, 0, 2, 252))
+    assert sent.copies[0][1][12:16] == bytes((192, 0, 2, 252))
     router.at(start + 1.5, address("192.0.2.252", gone=True))
     assert router.state is FAULT
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from keepbus_vrrp.events import Received
-from vrrp_router import HIGHER, INDEX, LOCAL, Router, advert
+from vrrp_router import ENDPOINT, HIGHER, LOCAL, Router, advert
 
 from keepbus.contracts.vrrp import Dropped, VrrpState
 from keepbus.runtime.machine import Publish
@@ -143,7 +143,7 @@ def test_f15_r_f76_no_octets_raise_or_are_wrongly_accepted() -> None:
         for _ in range(random_.randint(1, 3)):
             octets[random_.randrange(len(octets))] = random_.randrange(256)
         length = random_.choice((len(octets), random_.randrange(len(octets) + 1)))
-        router.machine.turn(ns(1), [Received(INDEX, ((bytes(octets[:length]), ns(1)),))])
+        router.machine.turn(ns(1), [Received(ENDPOINT, ((bytes(octets[:length]), ns(1)),))])
     assert router.state is VrrpState.BACKUP
 
 

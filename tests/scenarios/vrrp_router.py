@@ -5,17 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 from keepbus_vrrp import events, ipv4, packet
-from keepbus_vrrp.effects import Advertise, Announce, Install, Remove
+from keepbus_vrrp.effects import Advertise, Announce, Endpoint, Install, Remove
 from keepbus_vrrp.instance import Instance
 from keepbus_vrrp.machine import Machine
 from keepbus_vrrp.netlink import IFF_RUNNING, IFF_UP, AddressMessage, LinkMessage
 
-from keepbus.config.model import VirtualAddress, VrrpInstance, VrrpSection
+from keepbus.config.model import AddressFamily, VirtualAddress, VrrpInstance, VrrpSection
 from keepbus.contracts.vrrp import VrrpState
 from keepbus.runtime.machine import Configured, StopRequested
 from keepbus.testing.playbook import Playbook, Scene, ns
 
 INDEX = 2
+ENDPOINT = Endpoint(INDEX, AddressFamily.IPV4)
 LOCAL = "192.0.2.253"
 LOWER, HIGHER = "192.0.2.100", "192.0.2.254"
 VIP = "192.0.2.1"
@@ -76,7 +77,7 @@ def advert(
         message_sum=message_sum,
     )
     datagram = ipv4.datagram(ipv4.pack(source), ipv4.pack(GROUP), ttl, message)
-    return events.Received(INDEX, ((datagram, ns(at)),))
+    return events.Received(ENDPOINT, ((datagram, ns(at)),))
 
 
 class Router:
@@ -139,7 +140,7 @@ class Router:
 
 def priorities(scene: Scene) -> list[int]:
     """Of the adverts in a scene, in order."""
-    return [effect.datagram[22] for effect in scene if isinstance(effect, Advertise)]
+    return [effect.copies[0][1][22] for effect in scene if isinstance(effect, Advertise)]
 
 
 def on_wire(scene: Scene) -> list[str]:

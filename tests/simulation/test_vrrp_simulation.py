@@ -15,7 +15,7 @@ from keepbus_vrrp import effects, events, ipv4
 from keepbus_vrrp.machine import Machine
 from keepbus_vrrp.netlink import FOREVER_S, IFF_RUNNING, IFF_UP, AddressMessage, LinkMessage
 
-from keepbus.config.model import VirtualAddress, VrrpInstance, VrrpSection
+from keepbus.config.model import AddressFamily, VirtualAddress, VrrpInstance, VrrpSection
 from keepbus.contracts.vrrp import VrrpState
 from keepbus.runtime.machine import Configured, Effect, Event, Exit, StopRequested
 from keepbus.testing.wire import Node, World
@@ -55,7 +55,7 @@ class Router(Node):
         return next(iter(self.machine.instances.values())).state
 
     def received(self, octets: bytes) -> Event:
-        return events.Received(2, ((octets, self.world.now_ns),))
+        return events.Received(effects.Endpoint(2, AddressFamily.IPV4), ((octets, self.world.now_ns),))
 
     def perform(self, effect: Effect) -> Iterable[Event] | None:
         now_ns = self.world.now_ns
@@ -72,7 +72,7 @@ class Router(Node):
                 _, sent, lease_end, counters = self.memory.get(key, ("", 0, 0, (0,) * 6))
                 self.memory[key] = (text, sent, lease_end if holds_lease else 0, counters)
             case effects.Advertise():
-                self.world.broadcast(self, effect.datagram)
+                self.world.broadcast(self, effect.copies[0][1])
                 if effect.lease_end_ns:
                     text, _, _, counters = self.memory.get(effect.instance, ("", 0, 0, (0,) * 6))
                     self.memory[effect.instance] = (text, now_ns, effect.lease_end_ns, counters)

@@ -141,7 +141,7 @@ def test_single_instance(name: str, state: InitialState, priority: int) -> None:
     assert (instance.state, instance.priority) == (state, priority)
     assert instance.interface == "eno16777736"
     assert instance.virtual_router_id == 81
-    assert instance.mcast_group4 == "224.200.100.18"
+    assert instance.mcast_group == "224.200.100.18"
     assert instance.advert_interval_us == 1_000_000
     assert instance.version == 2
     assert instance.authentication == Authentication(auth_type=AuthType.PASS, auth_pass="zrs66zrs")

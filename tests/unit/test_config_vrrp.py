@@ -237,7 +237,7 @@ def test_defaults_of_the_node(tmp_path: Path) -> None:
         default_interface eth7
     }"""
     found = only_instance(instance(tmp_path, before=before))
-    assert (found.mcast_group4, found.down_timer_adverts) == ("224.0.0.99", 5)
+    assert (found.mcast_group, found.down_timer_adverts) == ("224.0.0.99", 5)
     assert found.lower_prio_no_advert
     assert found.higher_prio_send_advert
     assert found.skip_check_adv_addr

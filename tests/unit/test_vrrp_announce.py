@@ -16,7 +16,7 @@ class Announced:
     def __init__(self, interval_us: int = 0) -> None:
         self.turn = Turn()
         self.announcer = Announcer(self.turn, self._frames)
-        self.announcer.space(interval_us)
+        self.announcer.space(interval_us, interval_us)
         self.sent: list[tuple[int, bytes]] = []
 
     @staticmethod

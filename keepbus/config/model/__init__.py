@@ -47,19 +47,25 @@ from keepbus.config.model.scripts import (
     Script,
 )
 from keepbus.config.model.vrrp import (
+    FOREVER_S,
+    AddressFamily,
     Authentication,
     AuthHmac,
     AuthType,
+    ChecksumForm,
     GratuitousArp,
     HmacKey,
     HmacMode,
     InitialState,
+    UnicastPeer,
     VirtualAddress,
     VrrpInstance,
     VrrpSection,
 )
 
 __all__ = [
+    "FOREVER_S",
+    "AddressFamily",
     "AuthHmac",
     "AuthType",
     "Authentication",
@@ -67,6 +73,7 @@ __all__ = [
     "CheckKind",
     "CheckUse",
     "CheckerSection",
+    "ChecksumForm",
     "Configuration",
     "DnsQuestion",
     "Forwarding",
@@ -93,6 +100,7 @@ __all__ = [
     "TunnelChecksum",
     "TunnelType",
     "UdpExchange",
+    "UnicastPeer",
     "Url",
     "VirtualAddress",
     "VirtualServer",

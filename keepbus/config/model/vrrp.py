@@ -5,6 +5,27 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass, field
 
+FOREVER_S = 0xFFFFFFFF
+"""A lifetime that does not end, as the kernel writes it."""
+
+
+class AddressFamily(enum.StrEnum):
+    """Of an instance: how it speaks, and which addresses its adverts can name."""
+
+    IPV4 = "IPv4"
+    IPV6 = "IPv6"
+
+
+class ChecksumForm(enum.StrEnum):
+    """Which checksum a version 3 advert over IPv4 carries: the documents differ (conformance C2)."""
+
+    AUTO = "auto"
+    """With the pseudo-header, until the master uses the other form."""
+    PSEUDO = "pseudo"
+    """Over pseudo-header and message, as RFC 5798 is read."""
+    MESSAGE = "message"
+    """Over the message only (RFC 9568)."""
+
 
 class InitialState(enum.StrEnum):
     """`state` of an instance: a wish for the first election, nothing more."""
@@ -39,7 +60,24 @@ class VirtualAddress:
     """Empty: none. keepalived's `brd -` and `+` are resolved when the configuration is compiled."""
     label: str = ""
     scope: int = 0
-    """Kernel number: 0 global, 200 site, 253 link, 254 host."""
+    """Kernel number: 0 global, 200 site, 253 link, 254 host. IPv4 only."""
+    peer: str = ""
+    """Other end of a point-to-point link; `prefix` is its then."""
+    flags: int = 0
+    """Kernel numbers: nodad 0x2, home 0x10, mngtmpaddr 0x100, noprefixroute 0x200, autojoin 0x400."""
+    preferred_s: int = FOREVER_S
+    """Preferred lifetime; 0: never chosen as a source address."""
+    no_track: bool = False
+    """Neither its interface nor its removal by somebody else concerns the instance."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnicastPeer:
+    """A line of `unicast_peer`: adverts go there, and within these limits of TTL are taken from there."""
+
+    address: str
+    min_ttl: int = 0
+    max_ttl: int = 255
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +123,8 @@ class GratuitousArp:
     lower_prio_repeat: int = 5
     interval_us: int = 0
     """Least spacing between two gratuitous ARPs on an interface."""
+    gna_interval_us: int = 0
+    """Least spacing between two unsolicited neighbour advertisements on an interface."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +134,7 @@ class VrrpInstance:
     name: str
     interface: str
     virtual_router_id: int
+    family: AddressFamily = AddressFamily.IPV4
     version: int = 2
     state: InitialState = InitialState.BACKUP
     priority: int = 100
@@ -102,8 +143,20 @@ class VrrpInstance:
     auth_hmac: AuthHmac | None = None
     nopreempt: bool = False
     preempt_delay_us: int = 0
-    mcast_group4: str = "224.0.0.18"
+    mcast_group: str = ""
+    """Empty: the family's own, 224.0.0.18 or ff02::12."""
     mcast_src_ip: str = ""
+    """Source of adverts, unicast ones too; empty: the interface's."""
+    track_src_ip: bool = False
+    """FAULT while the interface does not have mcast_src_ip."""
+    unicast_peers: tuple[UnicastPeer, ...] | None = None
+    """None: multicast. Empty, by `unicast_fault_no_peer`: FAULT."""
+    unicast_ttl: int = 255
+    checksum: ChecksumForm = ChecksumForm.AUTO
+    checksum_strict: bool = False
+    """Adverts with the form that is not `checksum` are refused."""
+    old_unicast_checksum: bool = False
+    """Version 3 over IPv4: unicast adverts have the group in the pseudo-header (keepalived up to 1.3.6)."""
     virtual_addresses: tuple[VirtualAddress, ...] = ()
     virtual_addresses_excluded: tuple[VirtualAddress, ...] = ()
     garp: GratuitousArp = GratuitousArp()

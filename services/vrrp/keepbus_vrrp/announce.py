@@ -1,4 +1,5 @@
-"""Telling the neighbours who has an address: gratuitous ARP frames and when they are sent.
+"""Telling the neighbours who has an address: the frames, gratuitous ARP and unsolicited neighbour
+advertisements, and when they are sent.
 
 Law of this file: nothing is announced that the kernel has not confirmed (G3), rate limits delay and lose
 nothing (G5), and leaving master empties everything that waits.
@@ -8,10 +9,13 @@ from __future__ import annotations
 
 import struct
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
+from keepbus_vrrp import ipv6
+from keepbus_vrrp.checksum import checksum
 from keepbus_vrrp.effects import Announce
+from keepbus_vrrp.links import Link
 from keepbus_vrrp.netlink import Address
 from keepbus_vrrp.timers import NS_PER_US, Timer
 from keepbus_vrrp.turn import Turn
@@ -19,11 +23,23 @@ from keepbus_vrrp.turn import Turn
 Frame = tuple[str, bytes]
 """Interface name and whole Ethernet frame."""
 
+_IPV4_OCTETS = 4
 _BROADCAST = b"\xff" * 6
 _ARP = struct.Struct("!6s6sHHHBBH6s4s6s4s")
 _ETHERTYPE_ARP = 0x0806
 _ETHERTYPE_IPV4 = 0x0800
 _REQUEST = 1
+_ETHERNET = struct.Struct("!6s6sH")
+_ETHERTYPE_IPV6 = 0x86DD
+_ALL_NODES_MAC = bytes.fromhex("333300000001")
+_NEIGHBOUR_ADVERTISEMENT = struct.Struct("!BBHI16sBB6s")
+_TYPE_NEIGHBOUR_ADVERTISEMENT = 136
+_ROUTER, _OVERRIDE = 0x8000_0000, 0x2000_0000
+_TARGET_LINK_LAYER_ADDRESS = 2
+_HOP_LIMIT = 255
+_IPV6 = 0x6000_0000
+_ETHERTYPE_AT = slice(12, 14)
+_IPV6_FRAME = _ETHERTYPE_IPV6.to_bytes(2, "big")
 
 
 def gratuitous_arp(mac: bytes, address: bytes) -> bytes:
@@ -32,6 +48,48 @@ def gratuitous_arp(mac: bytes, address: bytes) -> bytes:
     return _ARP.pack(
         _BROADCAST, mac, _ETHERTYPE_ARP, 1, _ETHERTYPE_IPV4, 6, 4, _REQUEST, mac, address, _BROADCAST, address
     )
+
+
+def neighbour_advertisement(mac: bytes, address: bytes, *, router: bool) -> bytes:
+    """An unsolicited neighbour advertisement to all nodes: override, not solicited, and router when the node
+    forwards (G2, RFC 4861 4.4)."""
+
+    def message(check: int) -> bytes:
+        return _NEIGHBOUR_ADVERTISEMENT.pack(
+            _TYPE_NEIGHBOUR_ADVERTISEMENT,
+            0,
+            check,
+            _OVERRIDE | (_ROUTER if router else 0),
+            address,
+            _TARGET_LINK_LAYER_ADDRESS,
+            1,
+            mac,
+        )
+
+    length = _NEIGHBOUR_ADVERTISEMENT.size
+    pseudo = ipv6.pseudo_header(address, ipv6.ALL_NODES, length, ipv6.PROTOCOL_ICMP)
+    return (
+        _ETHERNET.pack(_ALL_NODES_MAC, mac, _ETHERTYPE_IPV6)
+        + ipv6.HEADER.pack(_IPV6, length, ipv6.PROTOCOL_ICMP, _HOP_LIMIT, address, ipv6.ALL_NODES)
+        + message(checksum(pseudo + message(0)))
+    )
+
+
+def announcement(link: Link, address: bytes) -> bytes:
+    """The frame for an address of either family."""
+    if len(address) == _IPV4_OCTETS:
+        return gratuitous_arp(link.mac, address)
+    return neighbour_advertisement(link.mac, address, router=link.forwards)
+
+
+def frames(turn: Turn, addresses: Iterable[Address]) -> list[Frame]:
+    """One for each address, but none on interfaces without ARP (G9)."""
+    made: list[Frame] = []
+    for address in addresses:
+        link = turn.links.by_index(address.interface_index)
+        if link is not None and link.arp:
+            made.append((link.name, announcement(link, address.address)))
+    return made
 
 
 class _Burst(NamedTuple):
@@ -46,7 +104,15 @@ class _Burst(NamedTuple):
 class Announcer:
     """What one instance still has to announce."""
 
-    __slots__ = ("_bursts", "_frames_of", "_interval_us", "_queue", "_timer", "_turn")
+    __slots__ = (
+        "_bursts",
+        "_frames_of",
+        "_interval_us",
+        "_neighbour_interval_us",
+        "_queue",
+        "_timer",
+        "_turn",
+    )
 
     def __init__(self, turn: Turn, frames_of: Callable[[tuple[Address, ...] | None], list[Frame]]) -> None:
         """frames_of gives one round of frames for addresses, or for all held ones."""
@@ -54,12 +120,13 @@ class Announcer:
         self._frames_of = frames_of
         self._bursts: list[_Burst] = []
         self._queue: deque[Frame] = deque()
-        self._interval_us = 0
+        self._interval_us = self._neighbour_interval_us = 0
         self._timer = Timer(self._run)
 
-    def space(self, interval_us: int) -> None:
-        """Least spacing between two frames on an interface."""
+    def space(self, interval_us: int, neighbour_interval_us: int) -> None:
+        """Least spacing on an interface between two ARP frames, and between two neighbour advertisements."""
         self._interval_us = interval_us
+        self._neighbour_interval_us = neighbour_interval_us
 
     def burst(
         self,
@@ -100,19 +167,26 @@ class Announcer:
 
     def _flush(self, now_ns: int) -> list[int]:
         """Send what may be sent now; when to go on, if something is left."""
-        if not self._interval_us:
+        if not self._interval_us and not self._neighbour_interval_us:
             self._turn.effects.append(Announce(tuple(self._queue)))
             self._queue.clear()
             return []
         free_at_ns = self._turn.announce_free_at_ns
         sent: list[Frame] = []
         while self._queue:
-            frame = self._queue[0]
-            at_ns = free_at_ns.get(frame[0], 0)
+            kind, interval_us = self._kind(self._queue[0])
+            at_ns = free_at_ns.get(kind, 0)
             if at_ns > now_ns:
                 break
-            free_at_ns[frame[0]] = now_ns + self._interval_us * NS_PER_US
+            free_at_ns[kind] = now_ns + interval_us * NS_PER_US
             sent.append(self._queue.popleft())
         if sent:
             self._turn.effects.append(Announce(tuple(sent)))
-        return [free_at_ns[self._queue[0][0]]] if self._queue else []
+        return [free_at_ns[self._kind(self._queue[0])[0]]] if self._queue else []
+
+    def _kind(self, frame: Frame) -> tuple[tuple[str, bytes], int]:
+        """What the frame's spacing is counted by, interface and protocol, and the spacing."""
+        interface, octets = frame
+        protocol = octets[_ETHERTYPE_AT]
+        interval_us = self._neighbour_interval_us if protocol == _IPV6_FRAME else self._interval_us
+        return (interface, protocol), interval_us

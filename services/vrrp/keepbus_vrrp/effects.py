@@ -7,8 +7,16 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from keepbus_vrrp.netlink import FOREVER_S, Address
+from keepbus.config.model import FOREVER_S, AddressFamily
+from keepbus_vrrp.netlink import Address
 from keepbus_vrrp.timers import NEVER
+
+
+class Endpoint(NamedTuple):
+    """Where adverts leave and arrive: one socket."""
+
+    interface_index: int
+    family: AddressFamily
 
 
 class ReadKernel(NamedTuple):
@@ -29,17 +37,17 @@ class Recall(NamedTuple):
 
 
 class Listen(NamedTuple):
-    """Have one socket on an interface, in these multicast groups; answered by ListenFailed if not."""
+    """Have a socket, in these multicast groups; answered by ListenFailed if not."""
 
-    interface_index: int
+    endpoint: Endpoint
     interface: str
     groups: tuple[bytes, ...]
 
 
 class Unlisten(NamedTuple):
-    """Close the socket of an interface."""
+    """Close a socket."""
 
-    interface_index: int
+    endpoint: Endpoint
 
 
 class Advertise(NamedTuple):
@@ -50,9 +58,9 @@ class Advertise(NamedTuple):
     """
 
     instance: str
-    interface_index: int
-    group: str
-    datagram: bytes
+    endpoint: Endpoint
+    copies: tuple[tuple[str, bytes], ...]
+    """Destination and whole datagram; several for unicast, of which one that leaves is enough."""
     addresses: tuple[Address, ...] = ()
     valid_s: int = FOREVER_S
     """Lifetime of the addresses."""

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from keepbus.contracts.vrrp import VrrpState
 from keepbus.runtime.machine import Log
-from keepbus_vrrp import ipv4
+from keepbus_vrrp import family
 from keepbus_vrrp.instance import Instance
 from keepbus_vrrp.packet import Advert
 from keepbus_vrrp.sentences import seconds
@@ -51,7 +51,7 @@ def receive(instance: Instance, advert: Advert, content: bytes, at_ns: int) -> N
     if not advert.same_addresses:
         instance.counters.drop("addr_list_differs")
     if advert.priority == OWNER_PRIORITY and instance.is_owner:
-        text = f"{instance.config.name}: {ipv4.dotted(advert.source)} is address owner too (priority 255)"
+        text = f"{instance.config.name}: {family.text(advert.source)} is address owner too (priority 255)"
         instance.turn.effects.append(Log("warning", text))  # M8, P6
     rule = RULES[instance.state, rank(instance, advert)]
     rule(instance, advert, content, max(at_ns, instance.entered_at_ns))
@@ -62,7 +62,7 @@ def _await_successor(instance: Instance, advert: Advert, _content: bytes, at_ns:
     instance.counters.priority_zero_received += 1
     instance.familiar = b""
     skew_us = instance.skew_time_us
-    source = ipv4.dotted(advert.source)
+    source = family.text(advert.source)
     instance.last_advert_at_ns = at_ns
     instance.wait(
         skew_us,
@@ -75,7 +75,7 @@ def _follow(instance: Instance, advert: Advert, content: bytes, at_ns: int) -> N
     """B4, B6: a master at least as good as we are."""
     instance.preempt_at_ns = 0
     _accept(instance, advert, at_ns)
-    instance.familiar = content
+    instance.familiar, instance.familiar_ttl = content, advert.ttl
 
 
 def _follow_or_preempt(instance: Instance, advert: Advert, content: bytes, at_ns: int) -> None:
@@ -90,7 +90,7 @@ def _follow_or_preempt(instance: Instance, advert: Advert, content: bytes, at_ns
             _accept(instance, advert, at_ns)
             return
     instance.familiar = b""
-    source = ipv4.dotted(advert.source)
+    source = family.text(advert.source)
     _meet_master(instance, advert)
     instance.wait_cause = (
         f"{source} advertises priority {advert.priority}, lower than {instance.effective_priority} here "
@@ -103,7 +103,7 @@ def _accept(instance: Instance, advert: Advert, at_ns: int) -> None:
         instance.master_interval_us = advert.interval_us  # L1
         if advert.interval_us > 10 * instance.terms.interval_us:  # L5
             text = (
-                f"{instance.config.name}: {ipv4.dotted(advert.source)} advertises every "
+                f"{instance.config.name}: {family.text(advert.source)} advertises every "
                 f"{seconds(advert.interval_us)}, {seconds(instance.terms.interval_us)} is configured here; "
                 "a takeover will take that much longer"
             )
@@ -129,11 +129,11 @@ def _reassert(instance: Instance, _advert: Advert, _content: bytes, _at_ns: int)
 def _yield(instance: Instance, advert: Advert, _content: bytes, at_ns: int) -> None:
     """M5, M6: a better master."""
     ours = instance.effective_priority
-    source = ipv4.dotted(advert.source)
+    source = family.text(advert.source)
     if advert.priority > ours:
         cause = f"{source} advertises priority {advert.priority}, higher than {ours} here"
     else:
-        own = ipv4.dotted(instance.source)
+        own = family.text(instance.source)
         cause = f"{source} advertises the same priority {ours} from a higher address than {own}"
     values = {
         "priority": str(ours),

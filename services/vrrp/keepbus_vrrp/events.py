@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from keepbus_vrrp.netlink import AddressMessage, LinkMessage
+from keepbus_vrrp.effects import Endpoint
+from keepbus_vrrp.netlink import AddressMessage, ForwardingMessage, LinkMessage
 
 Memory = tuple[str, int, int, tuple[int, ...]]
 """Record (JSON text), last advert sent and end of the lease (CLOCK_BOOTTIME ns), counters."""
@@ -19,7 +20,7 @@ class WallClock(NamedTuple):
 
 
 class KernelRead(NamedTuple):
-    """All interfaces and IPv4 addresses: the answer to ReadKernel, and after a loss of kernel messages."""
+    """All interfaces and addresses: the answer to ReadKernel, and after a loss of kernel messages."""
 
     links: tuple[LinkMessage, ...]
     addresses: tuple[AddressMessage, ...]
@@ -41,15 +42,21 @@ class LinkChanged(NamedTuple):
 
 
 class AddressChanged(NamedTuple):
-    """An IPv4 address appeared, changed or went; own doings are not told."""
+    """An address appeared, changed or went; own doings of IPv4 are not told."""
 
     address: AddressMessage
+
+
+class ForwardingChanged(NamedTuple):
+    """An interface began or ended to forward IPv6."""
+
+    forwarding: ForwardingMessage
 
 
 class Received(NamedTuple):
     """Datagrams of protocol 112 arrived."""
 
-    interface_index: int
+    endpoint: Endpoint
     datagrams: Sequence[tuple[bytes, int]]
     """In the order of arrival: each from the IP header on, with the moment when the kernel received it,
     CLOCK_BOOTTIME nanoseconds (T9)."""
@@ -58,7 +65,7 @@ class Received(NamedTuple):
 class ListenFailed(NamedTuple):
     """No socket could be opened on an interface."""
 
-    interface_index: int
+    endpoint: Endpoint
     error: str
 
 

@@ -9,15 +9,16 @@ cause as a sentence.
 
 from __future__ import annotations
 
-from keepbus.config.model import InitialState, VirtualAddress, VrrpInstance
+from keepbus.config.model import FOREVER_S, InitialState, VirtualAddress, VrrpInstance
 from keepbus.contracts.vrrp import Transition, VrrpState
+from keepbus.runtime.machine import Log
 from keepbus_vrrp import publication, record
-from keepbus_vrrp.announce import Announcer, Frame, gratuitous_arp
+from keepbus_vrrp.announce import Announcer, Frame, frames
 from keepbus_vrrp.counters import Counters
-from keepbus_vrrp.effects import Advertise, Count, Install, Remember
+from keepbus_vrrp.effects import Advertise, Count, Endpoint, Install, Remember
 from keepbus_vrrp.lease import Lease
-from keepbus_vrrp.netlink import FOREVER_S, Address
-from keepbus_vrrp.terms import Terms
+from keepbus_vrrp.netlink import Address
+from keepbus_vrrp.terms import Copies, Terms
 from keepbus_vrrp.timers import (
     NS_PER_US,
     OWNER_PRIORITY,
@@ -27,13 +28,12 @@ from keepbus_vrrp.timers import (
 )
 from keepbus_vrrp.turn import Turn
 
-FAMILY = "IPv4"
 HISTORY_LENGTH = 16
 
 
 def key_of(config: VrrpInstance) -> str:
     """Identity of a virtual router (S10): a reload matches by this, not by name."""
-    return f"{config.interface}/{FAMILY}/{config.virtual_router_id}"
+    return f"{config.interface}/{config.family}/{config.virtual_router_id}"
 
 
 class Instance:
@@ -51,8 +51,10 @@ class Instance:
         self.cause = ""
         self.history: tuple[Transition, ...] = ()
         self.faults: tuple[str, ...] = ()
-        self.interface_index = 0
+        self.endpoint = Endpoint(0, config.family)
         self.source = b""
+        self.mtu = 0
+        """Of the interface; 0 while it was never there."""
         self.holds_addresses = False
         self.failed: set[bytes] = set()
         """Addresses that the kernel refused."""
@@ -66,6 +68,7 @@ class Instance:
         self.last_advert_at_ns = 0
         self.familiar = b""
         """The last accepted advert from its source address on; an equal one has passed every check."""
+        self.familiar_ttl = 0
         self.wait_us = 0
         """What the running timer of a backup was started with."""
         self.wait_cause = ""
@@ -80,16 +83,19 @@ class Instance:
         """Take a configuration; what runs goes on."""
         self.config = config
         self.leases = lease
-        self.terms = Terms(config, lease=lease)
+        self.terms = Terms(config, lease=lease, mtu=self.mtu)
+        if self.terms.left_out:
+            text = f"{config.name}: not in adverts, because the MTU leaves no room: {self.terms.left_out}"
+            self.turn.effects.append(Log("error", text))
         if config.version == 2 or self.state is not VrrpState.BACKUP:
             self.master_interval_us = self.terms.interval_us
-        self.announcer.space(config.garp.interval_us)
+        self.announcer.space(config.garp.interval_us, config.garp.gna_interval_us)
         self._derive()
 
     def _derive(self) -> None:
         """Compile what depends on configuration, source address and checksum form."""
         self.familiar = b""
-        self._advert = b""
+        self._advert: Copies = ()
         self.expected = self.terms.expected(self.source, self.master_source)
 
     @property
@@ -122,12 +128,25 @@ class Instance:
         """T1, T3."""
         return skew_time_us(self.config.version, self.effective_priority, self.master_interval_us)
 
-    def take_source(self, interface_index: int, source: bytes) -> None:
+    @property
+    def interface_index(self) -> int:
+        """Of the interface; 0 while it was never there."""
+        return self.endpoint.interface_index
+
+    def take_source(self, endpoint: Endpoint, source: bytes) -> None:
         """Use this interface and address from now on (M12)."""
-        if (interface_index, source) != (self.interface_index, self.source):
-            self.interface_index = interface_index
+        if (endpoint, source) != (self.endpoint, self.source):
+            self.endpoint = endpoint
             self.source = source
             self._derive()
+
+    def take_mtu(self, mtu: int) -> None:
+        """Adverts are never fragmented (F10): what does not fit at the beginning is left out of them. A lower
+        MTU later is a fault (R-F55), because others have heard the longer list."""
+        known = self.mtu if self.state is not VrrpState.INIT else 0
+        changed, self.mtu = mtu != self.mtu, mtu
+        if changed and not known:
+            self.configure(self.config, lease=self.leases)
 
     def take_master(self, source: bytes, priority: int) -> bool:
         """Remember who is master; True when it is news."""
@@ -139,8 +158,11 @@ class Instance:
         return True
 
     def take_checksum_form(self, message_sum: bool) -> None:
-        """Send v3 checksums in the form that the master uses (C5)."""
-        if message_sum != self.message_sum:
+        """Send v3 checksums in the form that the master uses, if none is configured (C5)."""
+        if message_sum != self.message_sum and self.terms.message_sum is None:
+            form = "the message alone (RFC 9568)" if message_sum else "pseudo-header and message (RFC 5798)"
+            text = f"{self.config.name}: checksums over {form} from now on, as the master's are"
+            self.turn.effects.append(Log("info", text))
             self.message_sum = message_sum
             self._derive()
 
@@ -225,8 +247,7 @@ class Instance:
         turn.effects.append(
             Advertise(
                 self.key,
-                self.interface_index,
-                self.config.mcast_group4,
+                self.endpoint,
                 self._advert,
                 self.installable(self.all_addresses) if install else (),
                 self.terms.valid_s,
@@ -322,9 +343,7 @@ class Instance:
         if release:
             self.counters.priority_zero_sent += 1
             self.counters.adverts_sent += 1
-            self.turn.effects.append(
-                Advertise(self.key, self.interface_index, self.config.mcast_group4, self._encode(0))
-            )
+            self.turn.effects.append(Advertise(self.key, self.endpoint, self._encode(0)))
         if not keep_addresses:
             self.turn.remove(self.key, self.installable(self.all_addresses))
             self.holds_addresses = False
@@ -360,13 +379,11 @@ class Instance:
         self.turn.effects.append(Remember(self.key, text, holds_lease))
         self.turn.effects.append(Count(self.key, self.counters.kept()))
 
-    def _encode(self, priority: int) -> bytes:
-        return self.terms.advert(priority, self.source, message_sum=self.message_sum)
+    def _encode(self, priority: int) -> Copies:
+        configured = self.terms.message_sum
+        message_sum = self.message_sum if configured is None else configured
+        return self.terms.advert(priority, self.source, message_sum=message_sum)
 
     def _frames(self, addresses: tuple[Address, ...] | None) -> list[Frame]:
-        frames: list[Frame] = []
-        for address in self.installable(self.all_addresses) if addresses is None else addresses:
-            link = self.turn.links.by_index(address.interface_index)
-            if link is not None and link.arp and address.address not in self.failed:
-                frames.append((link.name, gratuitous_arp(link.mac, address.address)))
-        return frames
+        addresses = self.installable(self.all_addresses) if addresses is None else addresses
+        return frames(self.turn, [each for each in addresses if each.address not in self.failed])

@@ -1,8 +1,10 @@
-"""IPv4 addresses, checksum and header, as far as VRRP needs them."""
+"""IPv4 addresses and headers, as far as VRRP needs them."""
 
 from __future__ import annotations
 
 import struct
+
+from keepbus_vrrp.checksum import checksum
 
 PROTOCOL_VRRP = 112
 HEADER_LENGTH = 20
@@ -23,20 +25,6 @@ def pack(text: str) -> bytes:
 def dotted(octets: bytes) -> str:
     """4 octets to a dotted quad."""
     return ".".join(map(str, octets))
-
-
-def ones_complement_sum(octets: bytes) -> int:
-    """RFC 1071 sum, folded, not inverted. An odd length counts as padded with a zero octet."""
-    if len(octets) % 2:
-        octets += b"\0"
-    # 2**16 is 1 modulo 0xffff, so the whole number modulo 0xffff is the folded sum of its 16-bit digits.
-    total = int.from_bytes(octets, "big")
-    return (total - 1) % 0xFFFF + 1 if total else 0
-
-
-def checksum(octets: bytes) -> int:
-    """RFC 1071 checksum of octets whose checksum field is zero."""
-    return 0xFFFF - ones_complement_sum(octets)
 
 
 def pseudo_header(source: bytes, destination: bytes, length: int) -> bytes:
@@ -74,3 +62,8 @@ def payload(octets: bytes) -> bytes:
     if header_length < HEADER_LENGTH or total_length > len(octets):
         return b""
     return octets[header_length:total_length]
+
+
+def is_multicast(octets: bytes) -> bool:
+    """True for 224.0.0.0/4."""
+    return octets[:1] >= b"\xe0" and octets[:1] < b"\xf0"

@@ -14,8 +14,8 @@ from collections.abc import Sequence
 
 from keepbus.runtime.machine import Event
 from keepbus_vrrp import netlink
-from keepbus_vrrp.events import AddressChanged, KernelRead, LinkChanged
-from keepbus_vrrp.netlink import Address, AddressMessage, Answer, LinkMessage
+from keepbus_vrrp.events import AddressChanged, ForwardingChanged, KernelRead, LinkChanged
+from keepbus_vrrp.netlink import Address, AddressMessage, Answer, ForwardingMessage, LinkMessage, Message
 
 _SO_ATTACH_FILTER = 26
 _SOL_NETLINK, _NETLINK_CAP_ACK = 270, 10
@@ -23,6 +23,12 @@ _BUFFER_OCTETS = 1 << 20
 _RECV_OCTETS = 1 << 16
 _GONE = (errno.EADDRNOTAVAIL, errno.ENODEV)
 _MOST_TRIES = 5
+_GROUPS = (
+    netlink.RTMGRP_LINK
+    | netlink.RTMGRP_IPV4_IFADDR
+    | netlink.RTMGRP_IPV6_IFADDR
+    | netlink.RTMGRP_IPV6_NETCONF
+)
 
 
 class Kernel:
@@ -33,7 +39,7 @@ class Kernel:
         self._requests = _open(0)
         # A dump answers at once; the limit is for a kernel that is broken.
         self._requests.settimeout(5.0)
-        self._news = _open(netlink.RTMGRP_LINK | netlink.RTMGRP_IPV4_IFADDR)
+        self._news = _open(_GROUPS)
         self._news.setblocking(False)
         self._news.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER_OCTETS)
         program = ctypes.create_string_buffer(netlink.ignore_own(self._requests.getsockname()[0]))
@@ -62,9 +68,11 @@ class Kernel:
                     events.append(LinkChanged(message))
                 elif isinstance(message, AddressMessage):
                     events.append(AddressChanged(message))
+                elif isinstance(message, ForwardingMessage):
+                    events.append(ForwardingChanged(message))
 
     def read(self) -> KernelRead:
-        """All interfaces and IPv4 addresses."""
+        """All interfaces and addresses."""
         links = self._dump(netlink.dump_links(self._next()))
         addresses = self._dump(netlink.dump_addresses(self._next()))
         return KernelRead(
@@ -114,10 +122,10 @@ class Kernel:
                 if answer.sequence == last:
                     return failed
 
-    def _dump(self, request: bytes) -> list[LinkMessage | AddressMessage]:
+    def _dump(self, request: bytes) -> list[Message]:
         for _ in range(_MOST_TRIES):
             self._requests.send(request)
-            found: list[LinkMessage | AddressMessage] = []
+            found: list[Message] = []
             done: Answer | None = None
             while done is None:
                 for message in netlink.parse(self._requests.recv(_RECV_OCTETS)):

@@ -1,18 +1,27 @@
-"""The node's interfaces and their IPv4 addresses, as the kernel told them."""
+"""The node's interfaces and their addresses, as the kernel told them."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
 from keepbus.config.model import VirtualAddress
-from keepbus_vrrp import ipv4
-from keepbus_vrrp.netlink import IFF_NOARP, IFF_RUNNING, IFF_UP, Address, AddressMessage, LinkMessage
+from keepbus_vrrp.family import IPV4, Family, pack
+from keepbus_vrrp.ipv6 import is_link_local
+from keepbus_vrrp.netlink import (
+    IFF_NOARP,
+    IFF_RUNNING,
+    IFF_UP,
+    Address,
+    AddressMessage,
+    ForwardingMessage,
+    LinkMessage,
+)
 
 
 class Link:
     """One interface."""
 
-    __slots__ = ("addresses", "arp", "index", "mac", "mtu", "name", "up")
+    __slots__ = ("addresses", "arp", "forwards", "index", "mac", "mtu", "name", "tentative", "up")
 
     def __init__(self, index: int) -> None:
         self.index = index
@@ -22,12 +31,22 @@ class Link:
         self.arp = True
         self.mac = b""
         self.mtu = 0
+        self.forwards = False
+        """IPv6 packets, as a router does."""
         self.addresses: dict[bytes, int] = {}
-        """Address to prefix length, in the kernel's order: the first is the primary one."""
+        """Address to prefix length, in the kernel's order: the first of IPv4 is the primary one."""
+        self.tentative: set[bytes] = set()
+        """Addresses that cannot be used yet, because the kernel looks whether somebody else has them."""
 
-    def primary_address(self, virtual: Collection[bytes]) -> bytes:
-        """The first address that is not virtual; empty when there is none."""
-        return next((address for address in self.addresses if address not in virtual), b"")
+    def source_address(self, family: Family, virtual: Collection[bytes]) -> bytes:
+        """The first address that is not virtual (S1), in IPv6 the first link-local one that can be used (S2);
+        empty when there is none."""
+        for address in self.addresses:
+            if len(address) != family.address_octets or address in virtual or address in self.tentative:
+                continue
+            if family is IPV4 or is_link_local(address):
+                return address
+        return b""
 
 
 class Links:
@@ -57,6 +76,7 @@ class Links:
         link.arp = not message.flags & IFF_NOARP and len(message.mac) == 6
         link.mac = message.mac
         link.mtu = message.mtu
+        link.forwards = message.forwards
         return link
 
     def change_address(self, message: AddressMessage) -> None:
@@ -64,10 +84,19 @@ class Links:
         link = self._links.get(message.interface_index)
         if link is None:
             return
+        link.tentative.discard(message.address)
         if message.gone:
             link.addresses.pop(message.address, None)
-        else:
-            link.addresses[message.address] = message.prefix
+            return
+        link.addresses[message.address] = message.prefix
+        if message.tentative:
+            link.tentative.add(message.address)
+
+    def change_forwarding(self, message: ForwardingMessage) -> None:
+        """An interface began or ended to forward IPv6."""
+        link = self._links.get(message.interface_index)
+        if link is not None:
+            link.forwards = message.forwards
 
     def forget(self, addresses: Iterable[Address]) -> None:
         """Addresses that were removed by this process."""
@@ -82,10 +111,18 @@ class Links:
         for address in addresses:
             link = self.by_name(address.interface)
             if link is not None:
-                broadcast = ipv4.pack(address.broadcast) if address.broadcast else b""
-                octets = ipv4.pack(address.address)
                 resolved.append(
-                    Address(link.index, octets, address.prefix, broadcast, address.label, address.scope)
+                    Address(
+                        link.index,
+                        pack(address.address),
+                        address.prefix,
+                        pack(address.broadcast) if address.broadcast else b"",
+                        address.label,
+                        address.scope,
+                        pack(address.peer) if address.peer else b"",
+                        address.flags,
+                        address.preferred_s,
+                    )
                 )
         return tuple(resolved)
 

@@ -27,9 +27,9 @@ from keepbus.runtime.machine import (
     StopRequested,
     Withdraw,
 )
-from keepbus_vrrp import events, ipv4, packet, publication, reload, start, strangers
+from keepbus_vrrp import events, family, packet, publication, reload, start, strangers
 from keepbus_vrrp.drops import Drops
-from keepbus_vrrp.effects import Forget, Gather, ReadKernel, Recall
+from keepbus_vrrp.effects import Endpoint, Forget, Gather, ReadKernel, Recall
 from keepbus_vrrp.election import receive
 from keepbus_vrrp.instance import Instance, key_of
 from keepbus_vrrp.patience import patience_ns
@@ -38,9 +38,6 @@ from keepbus_vrrp.refusal import Refused
 from keepbus_vrrp.statistics import Statistics
 from keepbus_vrrp.timers import NEVER, NS_PER_US
 from keepbus_vrrp.turn import Turn
-
-_LEAST_DATAGRAM = ipv4.HEADER_LENGTH + 2
-"""Up to the virtual router id."""
 
 
 class Machine:
@@ -72,6 +69,7 @@ class Machine:
             events.KernelRead: self._on_kernel_read,
             events.LinkChanged: self._on_link_changed,
             events.AddressChanged: self._on_address_changed,
+            events.ForwardingChanged: self._on_forwarding_changed,
             events.Received: self._on_received,
             events.ListenFailed: self._on_listen_failed,
             events.TransmitFailed: self._on_transmit_failed,
@@ -113,21 +111,23 @@ class Machine:
     # Packets
 
     def _on_received(self, event: events.Received) -> None:
-        interface_index, datagrams = event
-        routers = self._placement.routers.get(interface_index)
+        endpoint, datagrams = event
+        routers = self._placement.routers.get(endpoint)
         if routers is None:
             return
+        _, _, _, _, first_octet, header_octets, ttl_at, source_at, *_ = family.BY_NAME[endpoint[1]]
+        router_id_at = header_octets + 1
         for datagram, at_ns in datagrams:
-            if len(datagram) < _LEAST_DATAGRAM:
+            if len(datagram) <= router_id_at:
                 continue
-            instance = routers.get(datagram[21])
-            content = datagram[12:]
+            instance = routers.get(datagram[router_id_at])
+            content = datagram[source_at:]
             # An advert equal to the last accepted one of this instance in this state has passed every check.
             if (
                 instance is not None
                 and instance.familiar == content
-                and datagram[8] == packet.TTL
-                and datagram[0] == ipv4.VERSION_AND_HEADER_LENGTH
+                and instance.familiar_ttl == datagram[ttl_at]
+                and datagram[0] == first_octet
             ):
                 instance.counters.adverts_received += 1
                 if at_ns > instance.last_advert_at_ns:
@@ -139,27 +139,29 @@ class Machine:
                     else:
                         self._turn.timers.arm(timer, due_at_ns)
             else:
-                self._examine(routers, interface_index, datagram, content, at_ns)
+                self._examine(routers, endpoint, datagram, content, at_ns)
 
     def _examine(
-        self, routers: dict[int, Instance], interface_index: int, datagram: bytes, content: bytes, at_ns: int
+        self, routers: dict[int, Instance], endpoint: Endpoint, datagram: bytes, content: bytes, at_ns: int
     ) -> None:
-        message = ipv4.payload(datagram)
+        spoken = family.BY_NAME[endpoint[1]]
+        message = spoken.payload(datagram)
         instance = routers.get(message[1]) if len(message) > 1 else None
         expected = None if instance is None else instance.expected
         advert = packet.examine(
             datagram,
+            spoken,
             expected,
-            self._placement.groups[interface_index],
-            self._placement.local[interface_index],
+            self._placement.groups[endpoint],
+            self._placement.local[endpoint],
         )
         if isinstance(advert, Refused):
             if instance is not None:
                 instance.counters.drop(advert.reason)
             name = "" if instance is None else instance.config.name
-            link = self._turn.links.by_index(interface_index)
+            link = self._turn.links.by_index(endpoint[0])
             interface = "" if link is None else link.name
-            source = ipv4.dotted(datagram[12:16])
+            source = family.text(datagram[spoken.source_at : spoken.source_at + spoken.address_octets])
             self._turn.effects.extend(
                 self._drops.tell(self._turn.now_ns, interface, name, source, advert.reason, advert.detail)
             )
@@ -187,9 +189,13 @@ class Machine:
     def _on_address_changed(self, event: events.AddressChanged) -> None:
         message = event.address
         self._turn.links.change_address(message)
+        self._placement.address_changed(message.interface_index)
         if message.gone:
             strangers.removed(self.instances.values(), message)
         self._surroundings_changed = True
+
+    def _on_forwarding_changed(self, event: events.ForwardingChanged) -> None:
+        self._turn.links.change_forwarding(event.forwarding)
 
     def _look_at_all(self) -> None:
         """Compare what instances need with what there is."""
@@ -212,7 +218,7 @@ class Machine:
             instance.become_backup("all that was missing is there again", wait_us, {})
 
     def _on_listen_failed(self, event: events.ListenFailed) -> None:
-        self._placement.listen_failed(event.interface_index, event.error)
+        self._placement.listen_failed(event.endpoint, event.error)
         self._surroundings_changed = True
 
     # Configuration and the end
@@ -318,7 +324,7 @@ class Machine:
         if instance is None or event.address in instance.failed:
             return
         instance.failed.add(event.address)
-        text = ipv4.dotted(event.address)
+        text = family.text(event.address)
         name = instance.config.name
         self._turn.effects.extend(
             (

@@ -11,18 +11,23 @@ import struct
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from keepbus.config.model import FOREVER_S
+
 RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK = 16, 17, 18
 RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR = 20, 21, 22
 NLMSG_ERROR, NLMSG_DONE = 2, 3
 NLM_F_REQUEST, NLM_F_ACK, NLM_F_DUMP = 0x1, 0x4, 0x300
 NLM_F_REPLACE, NLM_F_CREATE = 0x100, 0x400
 NLM_F_DUMP_INTR = 0x10
-RTMGRP_LINK, RTMGRP_IPV4_IFADDR = 0x1, 0x10
-AF_UNSPEC, AF_INET = 0, 2
+RTM_NEWNETCONF = 80
+RTMGRP_LINK, RTMGRP_IPV4_IFADDR, RTMGRP_IPV6_IFADDR, RTMGRP_IPV6_NETCONF = 0x1, 0x10, 0x100, 0x1000000
+AF_UNSPEC, AF_INET, AF_INET6 = 0, 2, 10
 IFF_UP, IFF_RUNNING, IFF_NOARP = 0x1, 0x40, 0x80
-FOREVER_S = 0xFFFFFFFF
-_IFA_ADDRESS, _IFA_LOCAL, _IFA_LABEL, _IFA_BROADCAST, _IFA_CACHEINFO, _IFA_PROTO = 1, 2, 3, 4, 6, 11
-_IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU = 1, 3, 4
+IFA_F_TENTATIVE = 0x40
+_IFA_ADDRESS, _IFA_LOCAL, _IFA_LABEL, _IFA_BROADCAST, _IFA_CACHEINFO = 1, 2, 3, 4, 6
+_IFA_FLAGS, _IFA_PROTO = 8, 11
+_IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_AF_SPEC = 1, 3, 4, 26
+_IFLA_INET6_CONF, _NETCONFA_IFINDEX, _NETCONFA_FORWARDING = 2, 1, 2
 _PROTO_KEEPALIVED = 18
 """Who made an address, as `ip address` shows it; kernels before 5.18 ignore it."""
 
@@ -32,10 +37,12 @@ _IFINFOMSG = struct.Struct("=BxHiII")
 _ATTRIBUTE = struct.Struct("=HH")
 _CACHEINFO = struct.Struct("=IIII")
 _ERROR = struct.Struct("=i")
+_IPV4_OCTETS = 4
+_NETCONF_HEAD_OCTETS = 4
 
 
 class Address(NamedTuple):
-    """An IPv4 address as it is to be installed."""
+    """An address as it is to be installed."""
 
     interface_index: int
     address: bytes
@@ -43,6 +50,11 @@ class Address(NamedTuple):
     broadcast: bytes = b""
     label: str = ""
     scope: int = 0
+    peer: bytes = b""
+    flags: int = 0
+    """IFA_F_..."""
+    preferred_s: int = FOREVER_S
+    """At most so long preferred."""
 
 
 class LinkMessage(NamedTuple):
@@ -54,15 +66,26 @@ class LinkMessage(NamedTuple):
     flags: int
     mac: bytes
     mtu: int
+    forwards: bool = False
+    """IPv6."""
 
 
 class AddressMessage(NamedTuple):
-    """An IPv4 address as the kernel tells it."""
+    """An address as the kernel tells it."""
 
     gone: bool
     interface_index: int
     address: bytes
     prefix: int
+    tentative: bool = False
+    """It cannot be used yet: IPv6's duplicate detection runs, or found a duplicate."""
+
+
+class ForwardingMessage(NamedTuple):
+    """An interface began or ended to forward IPv6."""
+
+    interface_index: int
+    forwards: bool
 
 
 class Answer(NamedTuple):
@@ -74,24 +97,28 @@ class Answer(NamedTuple):
     """A dump was disturbed by a change and has to be made again."""
 
 
+Message = LinkMessage | AddressMessage | ForwardingMessage | Answer
+
+
 def install(address: Address, valid_s: int) -> bytes:
-    """Create the address, or renew its lifetime. valid_s is also the preferred lifetime. Number it before
-    it is sent."""
+    """Create the address, or renew its lifetime. Number it before it is sent."""
     attributes = _address_attributes(address) + _attribute(
-        _IFA_CACHEINFO, _CACHEINFO.pack(valid_s, valid_s, 0, 0)
+        _IFA_CACHEINFO, _CACHEINFO.pack(min(address.preferred_s, valid_s), valid_s, 0, 0)
     )
+    if address.flags:
+        attributes += _attribute(_IFA_FLAGS, address.flags.to_bytes(4, "little"))
     if address.broadcast:
         attributes += _attribute(_IFA_BROADCAST, address.broadcast)
     if address.label:
         attributes += _attribute(_IFA_LABEL, address.label.encode() + b"\0")
     attributes += _attribute(_IFA_PROTO, bytes((_PROTO_KEEPALIVED,)))
-    body = _IFADDRMSG.pack(AF_INET, address.prefix, 0, address.scope, address.interface_index)
+    body = _address_head(address)
     return _message(RTM_NEWADDR, NLM_F_REQUEST | NLM_F_CREATE | NLM_F_REPLACE, 0, body + attributes)
 
 
 def remove(address: Address) -> bytes:
     """Delete the address. Number it before it is sent."""
-    body = _IFADDRMSG.pack(AF_INET, address.prefix, 0, address.scope, address.interface_index)
+    body = _address_head(address)
     return _message(RTM_DELADDR, NLM_F_REQUEST, 0, body + _address_attributes(address))
 
 
@@ -114,11 +141,11 @@ def dump_links(sequence: int) -> bytes:
 
 
 def dump_addresses(sequence: int) -> bytes:
-    """Ask for all IPv4 addresses."""
-    return _message(RTM_GETADDR, NLM_F_REQUEST | NLM_F_DUMP, sequence, _IFADDRMSG.pack(AF_INET, 0, 0, 0, 0))
+    """Ask for all addresses."""
+    return _message(RTM_GETADDR, NLM_F_REQUEST | NLM_F_DUMP, sequence, _IFADDRMSG.pack(AF_UNSPEC, 0, 0, 0, 0))
 
 
-def parse(octets: bytes) -> Iterator[LinkMessage | AddressMessage | Answer]:
+def parse(octets: bytes) -> Iterator[Message]:
     """The messages in what one recv gave; those of other kinds are left out."""
     at = 0
     while at + _HEADER.size <= len(octets):
@@ -145,7 +172,13 @@ def parse(octets: bytes) -> Iterator[LinkMessage | AddressMessage | Answer]:
                     link_flags,
                     attributes.get(_IFLA_ADDRESS, b""),
                     int.from_bytes(attributes.get(_IFLA_MTU, b""), "little"),
+                    _forwards(attributes.get(_IFLA_AF_SPEC, b"")),
                 )
+        elif kind == RTM_NEWNETCONF and body[:1] == bytes((AF_INET6,)):
+            attributes = dict(_attributes(body[_NETCONF_HEAD_OCTETS:]))
+            if _NETCONFA_FORWARDING in attributes:
+                index = int.from_bytes(attributes.get(_NETCONFA_IFINDEX, b""), "little", signed=True)
+                yield ForwardingMessage(index, any(attributes[_NETCONFA_FORWARDING]))
         at += (length + 3) & ~3
 
 
@@ -164,16 +197,28 @@ def ignore_own(port: int) -> bytes:
 
 
 def _address(gone: bool, body: bytes) -> AddressMessage | None:
-    family, prefix, _, _, index = _IFADDRMSG.unpack_from(body)
-    if family != AF_INET:
+    family, prefix, flags, _, index = _IFADDRMSG.unpack_from(body)
+    if family not in (AF_INET, AF_INET6):
         return None
     attributes = dict(_attributes(body[_IFADDRMSG.size :]))
     local = attributes.get(_IFA_LOCAL) or attributes.get(_IFA_ADDRESS)
-    return None if local is None else AddressMessage(gone, index, local, prefix)
+    tentative = family == AF_INET6 and bool(flags & IFA_F_TENTATIVE)
+    return None if local is None else AddressMessage(gone, index, local, prefix, tentative)
+
+
+def _forwards(af_spec: bytes) -> bool:
+    """Whether the interface forwards IPv6: the first of the settings that come with an interface."""
+    settings = dict(_attributes(dict(_attributes(af_spec)).get(AF_INET6, b"")))
+    return any(settings.get(_IFLA_INET6_CONF, b"")[:4])
+
+
+def _address_head(address: Address) -> bytes:
+    family = AF_INET if len(address.address) == _IPV4_OCTETS else AF_INET6
+    return _IFADDRMSG.pack(family, address.prefix, 0, address.scope, address.interface_index)
 
 
 def _address_attributes(address: Address) -> bytes:
-    return _attribute(_IFA_LOCAL, address.address) + _attribute(_IFA_ADDRESS, address.address)
+    return _attribute(_IFA_LOCAL, address.address) + _attribute(_IFA_ADDRESS, address.peer or address.address)
 
 
 def _attribute(kind: int, value: bytes) -> bytes:

@@ -9,9 +9,13 @@ from __future__ import annotations
 
 import hmac
 import struct
+from collections.abc import Mapping
 from typing import NamedTuple
 
-from keepbus_vrrp import ipv4
+from keepbus.config.model import ChecksumForm
+from keepbus_vrrp import ipv6
+from keepbus_vrrp.checksum import ALL_ONES, checksum, ones_complement_sum
+from keepbus_vrrp.family import IPV4, Family, text
 from keepbus_vrrp.refusal import Refused
 
 ADVERTISEMENT = 1
@@ -20,9 +24,8 @@ AUTH_NONE = 0
 AUTH_PASS = 1
 AUTH_AH = 2
 AUTH_DATA_LENGTH = 8
+MOST_ADDRESSES = 255
 _LEAST_LENGTH = 8
-_ADDRESS_LENGTH = 4
-_CHECKSUM_ALL_ONES = 0xFFFF
 _HEAD = struct.Struct("!BBBBHH")
 
 
@@ -33,14 +36,16 @@ class Advert(NamedTuple):
     virtual_router_id: int
     priority: int
     source: bytes
-    """4 octets."""
+    """4 or 16 octets."""
     interval_us: int
     addresses: tuple[bytes, ...]
-    """In the order of the packet, 4 octets each."""
+    """In the order of the packet."""
     message_sum: bool
-    """v3: the checksum covers the message only (RFC 9568), not the pseudo-header (RFC 5798), see C2."""
+    """v3 over IPv4: the checksum covers the message only (RFC 9568), not the pseudo-header too (C2)."""
     same_addresses: bool
     """False: the addresses are not those configured here; counted and told, not refused (D9)."""
+    ttl: int
+    """Or hop limit."""
 
 
 class Expected(NamedTuple):
@@ -49,6 +54,7 @@ class Expected(NamedTuple):
     version: int
     virtual_router_id: int
     group: bytes
+    """Multicast group to which adverts go; empty for unicast."""
     source: bytes
     """Own primary address; empty while there is none."""
     auth_type: int
@@ -58,10 +64,19 @@ class Expected(NamedTuple):
     addresses: frozenset[bytes]
     trusted_source: bytes = b""
     """skip_check_adv_addr: the master whose addresses need not be compared again."""
+    peers: Mapping[bytes, tuple[int, int]] = {}
+    """Unicast: who may send, and the least and the highest TTL (U1, U2)."""
+    checksum: ChecksumForm = ChecksumForm.AUTO
+    """Anything else: no other form is accepted in v3 over IPv4 (C2)."""
+    old_group: bytes = b""
+    """Group that may stand in the pseudo-header instead of the destination (U6)."""
+    link_local_first: bool = False
+    """The first address must be link-local (D12)."""
 
 
 def encode(
     *,
+    family: Family = IPV4,
     version: int,
     virtual_router_id: int,
     priority: int,
@@ -73,41 +88,63 @@ def encode(
     auth_data: bytes = b"",
     message_sum: bool = False,
 ) -> bytes:
-    """The VRRP message (F1 to F6, C1, C2). auth_* count for v2 only."""
+    """The VRRP message (F1 to F6, C1 to C3). auth_* count for v2, message_sum for v3 over IPv4 only."""
     body = b"".join(addresses)
     pseudo = b""
     if version == 2:
         interval = auth_type << 8 | interval_us // 1_000_000
-        body += auth_data.ljust(AUTH_DATA_LENGTH, b"\0")[:AUTH_DATA_LENGTH]
+        if family.auth_data:
+            body += auth_data.ljust(AUTH_DATA_LENGTH, b"\0")[:AUTH_DATA_LENGTH]
     else:
         interval = interval_us // 10_000
-        if not message_sum:
-            pseudo = ipv4.pseudo_header(source, destination, _HEAD.size + len(body))
+    if _has_pseudo_header(family, version) and not (message_sum and family is IPV4):
+        pseudo = family.pseudo_header(source, destination, _HEAD.size + len(body))
     first = version << 4 | ADVERTISEMENT
     count = len(addresses)
     head = _HEAD.pack(first, virtual_router_id, priority, count, interval, 0)
-    check = ipv4.checksum(pseudo + head + body)
+    check = checksum(pseudo + head + body)
     return _HEAD.pack(first, virtual_router_id, priority, count, interval, check) + body
 
 
-def examine(
-    octets: bytes, expected: Expected | None, groups: frozenset[bytes], local: frozenset[bytes]
-) -> Advert | Refused:
-    """Check a whole IPv4 datagram.
+def octets_of(version: int, family: Family, addresses: int) -> int:
+    """Length of a whole datagram with so many addresses (F3, F7)."""
+    auth_length = AUTH_DATA_LENGTH if version == 2 and family.auth_data else 0
+    return family.header_octets + _HEAD.size + addresses * family.address_octets + auth_length
 
-    expected belongs to the instance that has the packet's virtual router id on the interface where it
-    arrived, None when there is none; groups are the multicast groups and local the addresses of that
+
+def most_addresses(version: int, family: Family, mtu: int) -> int:
+    """How many an advert holds that is never fragmented (F10)."""
+    return max(0, min(MOST_ADDRESSES, (mtu - octets_of(version, family, 0)) // family.address_octets))
+
+
+def examine(
+    octets: bytes,
+    family: Family,
+    expected: Expected | None,
+    groups: frozenset[bytes],
+    local: frozenset[bytes],
+) -> Advert | Refused:
+    """Check a whole datagram.
+
+    expected belongs to the instance that has the packet's virtual router id in this family on the interface
+    where it arrived, None when there is none; groups are the multicast groups and local the addresses of that
     interface.
     """
-    destination = octets[16:20]
-    if destination not in groups or (expected is not None and destination != expected.group):
-        return Refused("destination", f"sent to {ipv4.dotted(destination)}")
-    source = octets[12:16]
+    source = octets[family.source_at : family.source_at + family.address_octets]
+    destination = octets[family.destination_at : family.destination_at + family.address_octets]
+    unicast = not family.is_multicast(destination)
+    if expected is None:
+        strange = not unicast and destination not in groups
+    else:
+        strange = destination != expected.group and not (unicast and not expected.group)
+    if strange:
+        return Refused("destination", f"sent to {text(destination)}")
     if source in local or (expected is not None and source == expected.source):
-        return Refused("own_address", f"{ipv4.dotted(source)} is an address of this router")
-    if octets[8] != TTL:
-        return Refused("ttl", f"TTL {octets[8]}, 255 expected")
-    message = ipv4.payload(octets)
+        return Refused("own_address", f"{text(source)} is an address of this router")
+    refused = _check_sender(octets[family.ttl_at], source, expected, unicast=unicast)
+    if refused is not None:
+        return refused
+    message = family.payload(octets)
     if len(message) < _LEAST_LENGTH:
         return Refused("length", f"{len(message)} octets, at least 8 expected")
     first, vrid, priority, count, interval, _ = _HEAD.unpack_from(message)
@@ -119,19 +156,11 @@ def examine(
         return Refused("type", f"type {first & 0xF}, 1 expected")
     if expected is None or vrid != expected.virtual_router_id:
         return Refused("vrid_unknown", f"no instance has virtual router id {vrid} here")
-    auth_length = AUTH_DATA_LENGTH if version == 2 else 0
-    length = _HEAD.size + count * _ADDRESS_LENGTH + auth_length
+    length = octets_of(version, family, count) - family.header_octets
     if len(message) != length:
         return Refused("length", f"{len(message)} octets, {length} expected for {count} addresses")
-    message_sum = ipv4.ones_complement_sum(message) == _CHECKSUM_ALL_ONES
-    if version == 3:
-        pseudo = ipv4.pseudo_header(source, destination, length)
-        pseudo_sum = ipv4.ones_complement_sum(pseudo + message) == _CHECKSUM_ALL_ONES
-        summed = message_sum or pseudo_sum
-        message_sum = message_sum and not pseudo_sum
-    else:
-        summed = message_sum
-    if not summed:
+    form = _checksum_form(message, family, source, destination, expected)
+    if form is None:
         return Refused("checksum", "the checksum is wrong")
     if version == 2:
         refused = _authenticate(interval >> 8, message[-AUTH_DATA_LENGTH:], expected)
@@ -150,14 +179,64 @@ def examine(
             return Refused("adver_int_zero", "advert interval 0")
         if count == 0:
             return Refused("addr_count_zero", "no address")
-    addresses = tuple(
-        message[at : at + _ADDRESS_LENGTH] for at in range(_HEAD.size, length - auth_length, _ADDRESS_LENGTH)
-    )
+    size = family.address_octets
+    addresses = tuple(message[at : at + size] for at in range(_HEAD.size, _HEAD.size + count * size, size))
+    if expected.link_local_first and not (addresses and ipv6.is_link_local(addresses[0])):
+        named = text(addresses[0]) if addresses else "none"
+        return Refused("first_addr_not_link_local", f"the first address is {named}, not a link-local one")
     same_addresses = source == expected.trusted_source or frozenset(addresses) == expected.addresses
     if not same_addresses and version == 2 and priority != 255:
-        named = " ".join(map(ipv4.dotted, addresses)) or "none"
+        named = " ".join(map(text, addresses)) or "none"
         return Refused("addr_list_mismatch", f"addresses {named} are not those configured here")
-    return Advert(version, vrid, priority, source, interval_us, addresses, message_sum, same_addresses)
+    return Advert(
+        version=version,
+        virtual_router_id=vrid,
+        priority=priority,
+        source=source,
+        interval_us=interval_us,
+        addresses=addresses,
+        message_sum=form is ChecksumForm.MESSAGE,
+        same_addresses=same_addresses,
+        ttl=octets[family.ttl_at],
+    )
+
+
+def _check_sender(ttl: int, source: bytes, expected: Expected | None, *, unicast: bool) -> Refused | None:
+    """D22 and D1."""
+    if not unicast:
+        return None if ttl == TTL else Refused("ttl", f"TTL {ttl}, 255 expected")
+    if expected is None:
+        return None
+    limits = expected.peers.get(source)
+    if limits is None:
+        return Refused("unknown_peer", f"{text(source)} is no unicast_peer")
+    low, high = limits
+    if not low <= ttl <= high:
+        wanted = str(low) if low == high else f"{low} to {high}"
+        return Refused("ttl", f"TTL {ttl}, {wanted} expected")
+    return None
+
+
+def _has_pseudo_header(family: Family, version: int) -> bool:
+    """v2 over IPv4 has none (C1)."""
+    return version == 3 or family is not IPV4
+
+
+def _checksum_form(
+    message: bytes, family: Family, source: bytes, destination: bytes, expected: Expected
+) -> ChecksumForm | None:
+    """The form in which the checksum comes out right, None when there is none (C1 to C4)."""
+    pseudo_header = _has_pseudo_header(family, expected.version)
+    both = family is IPV4 and pseudo_header
+    if pseudo_header and not (both and expected.checksum is ChecksumForm.MESSAGE):
+        for summed in (destination, expected.old_group):
+            pseudo = family.pseudo_header(source, summed, len(message)) if summed else b""
+            if pseudo and ones_complement_sum(pseudo + message) == ALL_ONES:
+                return ChecksumForm.PSEUDO
+    alone = not pseudo_header or (both and expected.checksum is not ChecksumForm.PSEUDO)
+    if alone and ones_complement_sum(message) == ALL_ONES:
+        return ChecksumForm.MESSAGE if both else ChecksumForm.AUTO
+    return None
 
 
 def _authenticate(auth_type: int, auth_data: bytes, expected: Expected) -> Refused | None:

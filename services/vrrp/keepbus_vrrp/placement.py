@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
-from keepbus_vrrp import ipv4
-from keepbus_vrrp.effects import Listen, Unlisten
+from keepbus_vrrp import family
+from keepbus_vrrp.effects import Endpoint, Listen, Unlisten
 from keepbus_vrrp.instance import Instance
+from keepbus_vrrp.links import Link
 from keepbus_vrrp.turn import Turn
 
 
@@ -15,17 +16,17 @@ class Placement:
 
     def __init__(self, turn: Turn) -> None:
         self._turn = turn
-        self.routers: dict[int, dict[int, Instance]] = {}
-        """Interface index to virtual router id to instance."""
-        self.groups: dict[int, frozenset[bytes]] = {}
-        """Interface index to the multicast groups of its instances."""
-        self.local: dict[int, frozenset[bytes]] = {}
-        """Interface index to its own addresses, virtual ones left out."""
+        self.routers: dict[Endpoint, dict[int, Instance]] = {}
+        """Interface and family to virtual router id to instance (S10)."""
+        self.groups: dict[Endpoint, frozenset[bytes]] = {}
+        """The multicast groups of the instances there."""
+        self.local: dict[Endpoint, frozenset[bytes]] = {}
+        """The interface's own addresses, virtual ones left out."""
         self._virtual: dict[str, set[bytes]] = {}
         """Interface name to the virtual addresses of all instances there."""
-        self._listening: dict[int, frozenset[bytes]] = {}
-        self._refused: dict[int, str] = {}
-        """Interface index to the reason why no socket could be opened."""
+        self._listening: dict[Endpoint, frozenset[bytes]] = {}
+        self._refused: dict[Endpoint, str] = {}
+        """The reason why no socket could be opened."""
 
     def arrange(self, instances: Iterable[Instance]) -> None:
         """Find the instances' interfaces, and have sockets where they are."""
@@ -33,44 +34,52 @@ class Placement:
         self._virtual = {}
         for instance in instances:
             for address in instance.all_addresses:
-                self._virtual.setdefault(address.interface, set()).add(ipv4.pack(address.address))
+                self._virtual.setdefault(address.interface, set()).add(family.pack(address.address))
         self.routers, self.local = {}, {}
-        groups: dict[int, set[bytes]] = {}
+        groups: dict[Endpoint, set[bytes]] = {}
         for instance in instances:
             link = self._turn.links.by_name(instance.config.interface)
             if link is None:
                 continue
-            if link.index not in self.routers:
-                self.routers[link.index] = {}
-                self.local[link.index] = frozenset(link.addresses) - self._virtual.get(link.name, set())
-            self.routers[link.index][instance.config.virtual_router_id] = instance
-            groups.setdefault(link.index, set()).add(instance.terms.group)
-        self.groups = {index: frozenset(joined) for index, joined in groups.items()}
-        for index in self._listening.keys() - self.groups.keys():
-            self._close(index)
-        for index, joined in self.groups.items():
-            link = self._turn.links.by_index(index)
-            if self._listening.get(index) != joined and link is not None:
-                self._listening[index] = joined
-                self._refused.pop(index, None)
-                self._turn.effects.append(Listen(index, link.name, tuple(sorted(joined))))
+            endpoint = Endpoint(link.index, instance.config.family)
+            if endpoint not in self.routers:
+                self.routers[endpoint] = {}
+                self.local[endpoint] = frozenset(link.addresses) - self._virtual.get(link.name, set())
+            self.routers[endpoint][instance.config.virtual_router_id] = instance
+            joined = groups.setdefault(endpoint, set())
+            if instance.terms.group:
+                joined.add(instance.terms.group)
+        self.groups = {endpoint: frozenset(joined) for endpoint, joined in groups.items()}
+        for endpoint in [endpoint for endpoint in self._listening if endpoint not in self.groups]:
+            self._close(endpoint)
+        for endpoint, wanted in self.groups.items():
+            link = self._turn.links.by_index(endpoint.interface_index)
+            if self._listening.get(endpoint) != wanted and link is not None:
+                self._listening[endpoint] = wanted
+                self._refused.pop(endpoint, None)
+                self._turn.effects.append(Listen(endpoint, link.name, tuple(sorted(wanted))))
 
     def link_changed(self, index: int, *, gone: bool) -> None:
-        """A socket that could not be opened is tried again; that of a vanished interface is closed."""
-        if gone or index in self._refused:
-            self._close(index)
+        """A socket that could not be opened is tried again; those of a vanished interface are closed."""
+        for endpoint in [each for each in self._listening if each.interface_index == index]:
+            if gone or endpoint in self._refused:
+                self._close(endpoint)
 
-    def listen_failed(self, index: int, error: str) -> None:
+    def address_changed(self, index: int) -> None:
+        """A socket that could not be opened is tried again: IPv6 may have been switched on."""
+        self.link_changed(index, gone=False)
+
+    def listen_failed(self, endpoint: Endpoint, error: str) -> None:
         """There is no socket; it is tried again when the interface changes."""
-        self._refused[index] = error
+        self._refused[endpoint] = error
 
     def faults(self, instance: Instance) -> tuple[str, ...]:
         """Why the instance cannot take part (I6), a sentence each; gives it its source address (S1, M12)."""
         config = instance.config
         links = self._turn.links
         faults = []
-        names = dict.fromkeys((config.interface, *(each.interface for each in instance.all_addresses)))
-        for name in names:
+        tracked = (each.interface for each in instance.all_addresses if not each.no_track)
+        for name in dict.fromkeys((config.interface, *tracked)):
             link = links.by_name(name)
             if link is None:
                 faults.append(f"interface {name} does not exist")
@@ -78,18 +87,47 @@ class Placement:
                 faults.append(f"interface {name} is down")
         link = links.by_name(config.interface)
         if link is not None:
-            if link.index in self._refused:
-                faults.append(f"no socket on {config.interface}: {self._refused[link.index]}")
-            source = link.primary_address(self._virtual.get(link.name, ()))
-            if config.mcast_src_ip:
-                source = ipv4.pack(config.mcast_src_ip)
-            if source:
-                instance.take_source(link.index, source)
-            else:
-                faults.append(f"interface {config.interface} has no IPv4 address to send from")
+            faults.extend(self._faults_of_speech(instance, link))
         return tuple(faults)
 
-    def _close(self, index: int) -> None:
-        self._refused.pop(index, None)
-        if self._listening.pop(index, None) is not None:
-            self._turn.effects.append(Unlisten(index))
+    def _faults_of_speech(self, instance: Instance, link: Link) -> Iterator[str]:
+        config = instance.config
+        spoken = instance.terms.family
+        endpoint = Endpoint(link.index, spoken.name)
+        if endpoint in self._refused:
+            yield f"no socket on {config.interface}: {self._refused[endpoint]}"
+        if config.unicast_peers == ():
+            yield "there is no unicast_peer"
+        source = link.source_address(spoken, self._virtual.get(link.name, ()))
+        if config.mcast_src_ip:
+            source = family.pack(config.mcast_src_ip)
+            if config.track_src_ip and source not in link.addresses:
+                yield f"{config.mcast_src_ip} is not on interface {config.interface}"
+            elif source in link.tentative:
+                yield f"{config.mcast_src_ip} is still being checked for a duplicate, or is one"
+        if source:
+            instance.take_source(endpoint, source)
+        else:
+            yield _no_source(spoken, link)
+        instance.take_mtu(link.mtu)
+        if instance.terms.octets > link.mtu:
+            yield (
+                f"an advert takes {instance.terms.octets} octets, "
+                f"more than the MTU {link.mtu} of interface {link.name}"
+            )
+
+    def _close(self, endpoint: Endpoint) -> None:
+        self._refused.pop(endpoint, None)
+        if self._listening.pop(endpoint, None) is not None:
+            self._turn.effects.append(Unlisten(endpoint))
+
+
+def _no_source(spoken: family.Family, link: Link) -> str:
+    if spoken is family.IPV4:
+        return f"interface {link.name} has no IPv4 address to send from"
+    if link.tentative:
+        return (
+            f"the link-local IPv6 address of interface {link.name} is still being checked for a duplicate, "
+            "or is one"
+        )
+    return f"interface {link.name} has no link-local IPv6 address to send from"

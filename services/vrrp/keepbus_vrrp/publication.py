@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from keepbus.contracts import vrrp as contracts
 from keepbus.contracts.vrrp import VrrpState
 from keepbus.runtime.machine import Effect, Log, Publish
-from keepbus_vrrp import ipv4
+from keepbus_vrrp import family
 from keepbus_vrrp.record import Record
 from keepbus_vrrp.sentences import seconds
 from keepbus_vrrp.timers import NS_PER_US
@@ -23,7 +23,7 @@ def state(instance: Instance) -> Publish:
         contracts.Instance(
             name=config.name,
             interface=config.interface,
-            family="IPv4",
+            family=config.family,
             virtual_router_id=config.virtual_router_id,
             version=config.version,
             life=instance.life,
@@ -35,7 +35,7 @@ def state(instance: Instance) -> Publish:
             effective_priority=instance.effective_priority,
             advert_interval_us=instance.terms.interval_us,
             master_down_interval_us=instance.master_down_interval_us,
-            master_address=ipv4.dotted(instance.master_source),
+            master_address=family.text(instance.master_source),
             master_priority=instance.master_priority,
             virtual_addresses=tuple(
                 f"{address.address}/{address.prefix}" for address in instance.all_addresses
@@ -66,7 +66,7 @@ def address(instance: Instance, address: bytes, action: str, detail: str = "") -
     return Publish(
         contracts.AddressChanged(
             instance=instance.config.name,
-            address=ipv4.dotted(address),
+            address=family.text(address),
             interface=instance.config.interface,
             action=action,
             detail=detail,
@@ -129,7 +129,7 @@ def takeover_cause(instance: Instance) -> str:
     if instance.last_advert_at_ns < instance.entered_at_ns:
         waited_us = (instance.turn.now_ns - instance.entered_at_ns) // NS_PER_US
         return f"no advert from anybody for {seconds(waited_us)} ({interval})"
-    source = ipv4.dotted(instance.master_source)
+    source = family.text(instance.master_source)
     return f"no advert from {source} for {seconds(silent_us)} ({interval})"
 
 
@@ -143,6 +143,6 @@ def inputs(instance: Instance) -> dict[str, str]:
         age_us = (instance.turn.now_ns - instance.last_advert_at_ns) // NS_PER_US
         values["last_advert_age_us"] = str(age_us)
     if instance.master_source:
-        values["master_address"] = ipv4.dotted(instance.master_source)
+        values["master_address"] = family.text(instance.master_source)
         values["master_priority"] = str(instance.master_priority)
     return values

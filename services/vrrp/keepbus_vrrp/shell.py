@@ -9,11 +9,12 @@ from typing import Any
 
 from keepbus.runtime.loop import Loop, boottime_ns
 from keepbus.runtime.machine import Effect, Event
-from keepbus_vrrp import effects, events
+from keepbus_vrrp import effects, events, family
+from keepbus_vrrp.effects import Endpoint
 from keepbus_vrrp.kernel import Kernel
 from keepbus_vrrp.memory import Memory
 from keepbus_vrrp.netlink import Address
-from keepbus_vrrp.sockets import AdvertSocket, AnnounceSocket
+from keepbus_vrrp.sockets import AdvertSocket, AnnounceSocket, open_socket
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _CLOCK_TOLERANCE_NS = 1_000_000
@@ -29,7 +30,7 @@ class Shell:
         self._kernel = Kernel()
         self._memory = Memory(run_dir / "vrrp" / "memory")
         self._announcements = AnnounceSocket()
-        self._sockets: dict[int, AdvertSocket] = {}
+        self._sockets: dict[Endpoint, AdvertSocket] = {}
         self._failing: set[str] = set()
         self._wall_offset_ns = 0
         loop.watch(self._kernel.fileno(), self._kernel.news)
@@ -74,7 +75,7 @@ class Shell:
         try:
             if now_ns > effect.not_after_ns:
                 raise TimeoutError("this process was held up")
-            self._sockets[effect.interface_index].send(effect.datagram, effect.group)
+            self._sockets[effect.endpoint].send(effect.copies)
         except (OSError, KeyError) as failure:
             self._failing.add(key)
             text = "no socket" if isinstance(failure, KeyError) else failure.strerror or str(failure)
@@ -123,24 +124,24 @@ class Shell:
         self._memory.forget(effect.instance)
 
     def _listen(self, effect: effects.Listen) -> list[Event] | None:
-        index = effect.interface_index
+        endpoint = effect.endpoint
         try:
-            opened = self._sockets.get(index)
+            opened = self._sockets.get(endpoint)
             if opened is None:
-                opened = AdvertSocket(index, effect.interface)
-                self._sockets[index] = opened
+                opened = open_socket(endpoint, effect.interface)
+                self._sockets[endpoint] = opened
                 self._loop.watch(opened.fileno(), opened.read, patient=True)
             opened.join(set(effect.groups))
         except OSError as error:
-            self._close(index)
-            return [events.ListenFailed(index, error.strerror or str(error))]
+            self._close(endpoint)
+            return [events.ListenFailed(endpoint, error.strerror or str(error))]
         return None
 
     def _unlisten(self, effect: effects.Unlisten) -> None:
-        self._close(effect.interface_index)
+        self._close(effect.endpoint)
 
-    def _close(self, index: int) -> None:
-        opened = self._sockets.pop(index, None)
+    def _close(self, endpoint: Endpoint) -> None:
+        opened = self._sockets.pop(endpoint, None)
         if opened is not None:
             self._loop.unwatch(opened.fileno())
             opened.close()
@@ -157,4 +158,4 @@ class Shell:
 
 
 def _text(address: Address) -> str:
-    return ".".join(map(str, address.address)) + f"/{address.prefix}"
+    return f"{family.text(address.address)}/{address.prefix}"

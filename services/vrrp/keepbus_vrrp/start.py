@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from keepbus.config.model import VirtualAddress
 from keepbus.contracts.vrrp import Resumed, VrrpState
 from keepbus.runtime.machine import Log, Publish
-from keepbus_vrrp import ipv4, publication, record
+from keepbus_vrrp import family, publication, record
 from keepbus_vrrp.effects import Forget
 from keepbus_vrrp.events import Memory
 from keepbus_vrrp.instance import Instance
@@ -61,7 +61,7 @@ def _obstacle(instance: Instance, found: Record, lease_end_ns: int) -> str:
     for address in instance.installable(instance.all_addresses):
         link = instance.turn.links.by_index(address.interface_index)
         if link is None or address.address not in link.addresses:
-            return f"{ipv4.dotted(address.address)} is not there any more"
+            return f"{family.text(address.address)} is not there any more"
     return ""
 
 

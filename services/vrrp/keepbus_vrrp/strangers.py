@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from keepbus_vrrp import ipv4, publication
+from keepbus_vrrp import family, publication
 from keepbus_vrrp.instance import Instance
 from keepbus_vrrp.netlink import AddressMessage
 from keepbus_vrrp.sentences import seconds
@@ -35,7 +35,7 @@ def find_removed(instances: Iterable[Instance]) -> None:
 
 
 def _release(instance: Instance, address: bytes) -> None:
-    text = ipv4.dotted(address)
+    text = family.text(address)
     instance.turn.effects.append(publication.address(instance, address, "lost", "removed by another program"))
     skew_us = instance.skew_time_us
     instance.become_backup(

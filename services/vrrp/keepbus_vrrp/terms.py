@@ -2,33 +2,41 @@
 
 from __future__ import annotations
 
-from keepbus.config.model import VrrpInstance
-from keepbus_vrrp import ipv4, packet
-from keepbus_vrrp.netlink import FOREVER_S
+from keepbus.config.model import FOREVER_S, ChecksumForm, VrrpInstance
+from keepbus_vrrp import ipv6, packet
+from keepbus_vrrp.family import BY_NAME, IPV6, pack
 from keepbus_vrrp.record import fingerprint
 from keepbus_vrrp.timers import NS_PER_US, kernel_can_lease, lease_us
+
+Copies = tuple[tuple[str, bytes], ...]
+"""An advert as it leaves: destination and whole datagram, once for the group or once for each peer (U1)."""
 
 
 class Terms:
     """Never changes; another configuration has other terms."""
 
     __slots__ = (
-        "_addresses",
         "_auth_data",
         "_auth_type",
         "_config",
+        "_destinations",
+        "_old_group",
+        "advertised",
+        "family",
         "fingerprint",
         "group",
         "interval_us",
         "lease_us",
         "leased",
+        "left_out",
         "slack_ns",
         "too_fast_for_lease",
+        "unicast",
         "valid_s",
     )
 
-    def __init__(self, config: VrrpInstance, *, lease: bool) -> None:
-        """lease: `address_lease` of the configuration."""
+    def __init__(self, config: VrrpInstance, *, lease: bool, mtu: int = 0) -> None:
+        """lease: `address_lease` of the configuration; mtu: of the interface, 0 while it is not known."""
         self._config = config
         self.fingerprint = fingerprint(config, lease=lease)
         self.interval_us = config.advert_interval_us
@@ -40,40 +48,81 @@ class Terms:
         """How late an advert may be without the lease having ended."""
         self.valid_s = self.lease_us // 1_000_000 if self.leased else FOREVER_S
         """Lifetime of an address in the kernel."""
-        self.group = ipv4.pack(config.mcast_group4)
-        self._addresses = tuple(ipv4.pack(address.address) for address in config.virtual_addresses)
+        self.family = BY_NAME[config.family]
+        self.unicast = config.unicast_peers is not None
+        group = config.mcast_group or self.family.group
+        self.group = b"" if self.unicast else pack(group)
+        """Empty for unicast."""
+        peers = () if config.unicast_peers is None else config.unicast_peers
+        named = [peer.address for peer in peers] if self.unicast else [group]
+        self._old_group = pack(group) if self.unicast and config.old_unicast_checksum else b""
+        self._destinations = tuple((name, pack(name)) for name in named)
+        addresses = [address.address for address in config.virtual_addresses]
+        most = packet.most_addresses(config.version, self.family, mtu) if mtu else packet.MOST_ADDRESSES
+        self.advertised = tuple(pack(address) for address in addresses[:most])
+        """The addresses in adverts, in their order (F13)."""
+        self.left_out = " ".join(addresses[most:])
+        """Addresses for which adverts have no room (F10)."""
         # v3 has no authentication (A6).
         authentication = config.authentication if config.version == 2 else None
         self._auth_type = packet.AUTH_NONE if authentication is None else packet.AUTH_PASS
         password = b"" if authentication is None else authentication.auth_pass.encode()
         self._auth_data = password[: packet.AUTH_DATA_LENGTH].ljust(packet.AUTH_DATA_LENGTH, b"\0")
 
+    @property
+    def octets(self) -> int:
+        """Length of an advert with its header."""
+        return packet.octets_of(self._config.version, self.family, len(self.advertised))
+
+    @property
+    def ttl(self) -> int:
+        """Of adverts that are sent."""
+        return self._config.unicast_ttl if self.unicast else packet.TTL
+
+    @property
+    def message_sum(self) -> bool | None:
+        """Whether checksums leave the pseudo-header out; None: as the master does it (C5)."""
+        form = self._config.checksum
+        return None if form is ChecksumForm.AUTO else form is ChecksumForm.MESSAGE
+
     def expected(self, source: bytes, master_source: bytes) -> packet.Expected:
         """What is accepted from others; source is the own address."""
+        config = self._config
+        first = self.advertised[0] if self.advertised else b""
         return packet.Expected(
-            version=self._config.version,
-            virtual_router_id=self._config.virtual_router_id,
+            version=config.version,
+            virtual_router_id=config.virtual_router_id,
             group=self.group,
             source=source,
             auth_type=self._auth_type,
             auth_data=self._auth_data,
             interval_us=self.interval_us,
-            addresses=frozenset(self._addresses),
-            trusted_source=master_source if self._config.skip_check_adv_addr else b"",
+            addresses=frozenset(self.advertised),
+            trusted_source=master_source if config.skip_check_adv_addr else b"",
+            peers={pack(peer.address): (peer.min_ttl, peer.max_ttl) for peer in config.unicast_peers or ()},
+            checksum=config.checksum if config.checksum_strict else ChecksumForm.AUTO,
+            old_group=self._old_group,
+            # Who is allowed to break the rule here has peers that break it too.
+            link_local_first=self.family is IPV6 and ipv6.is_link_local(first),
         )
 
-    def advert(self, priority: int, source: bytes, *, message_sum: bool) -> bytes:
-        """A whole datagram."""
-        message = packet.encode(
-            version=self._config.version,
-            virtual_router_id=self._config.virtual_router_id,
-            priority=priority,
-            interval_us=self.interval_us,
-            addresses=self._addresses,
-            source=source,
-            destination=self.group,
-            auth_type=self._auth_type,
-            auth_data=self._auth_data,
-            message_sum=message_sum,
-        )
-        return ipv4.datagram(source, self.group, packet.TTL, message)
+    def advert(self, priority: int, source: bytes, *, message_sum: bool) -> Copies:
+        """Whole datagrams."""
+        config = self._config
+        copies = []
+        for name, destination in self._destinations:
+            message = packet.encode(
+                family=self.family,
+                version=config.version,
+                virtual_router_id=config.virtual_router_id,
+                priority=priority,
+                interval_us=self.interval_us,
+                addresses=self.advertised,
+                source=source,
+                destination=self._old_group or destination,
+                auth_type=self._auth_type,
+                auth_data=self._auth_data,
+                message_sum=message_sum,
+            )
+            copies.append((name, self.family.datagram(source, destination, self.ttl, message)))
+        return tuple(copies)

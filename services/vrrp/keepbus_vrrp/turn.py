@@ -35,8 +35,8 @@ class Turn:
         """The kernel's."""
         self.transitions = 0
         """Of all instances since the start."""
-        self.announce_free_at_ns: dict[str, int] = {}
-        """Per interface name: from when on the next announcement may be sent."""
+        self.announce_free_at_ns: dict[tuple[str, bytes], int] = {}
+        """Per interface name and protocol: from when on the next announcement may be sent."""
 
     def remove(self, key: str, addresses: tuple[Address, ...]) -> None:
         """Take addresses of the instance `key` off; own doings are not told by the kernel."""
