@@ -1,4 +1,4 @@
-"""`keepbus explain`: why an instance is what it is."""
+"""`keepbus explain`: why an instance or a sync group is what it is."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from keepbus.cli import journal
 from keepbus.cli.bus import NoNode, collect
 from keepbus.cli.gist import exit_words, mood
 from keepbus.cli.rundir import add_run_dir
-from keepbus.cli.story import Chapter, Followed, Held, Story, tell
+from keepbus.cli.story import Chapter, Followed, Held, Now, Story, tell
 from keepbus.cli.terminal import Paint, clean, clock, colour_wanted, columns, cut, duration, plural, wrap
 from keepbus.contracts import notify, vrrp
 from keepbus.contracts.message import quote
@@ -23,7 +23,7 @@ from keepbus.contracts.schema import to_plain
 
 ABOUT = "tell why an instance is what it is: its last transitions, their causes and what followed"
 
-_INSTANCES = "state/vrrp/instance/"
+_NAMED = (f"{vrrp.Instance.TOPIC}/", f"{vrrp.SyncGroup.TOPIC}/")
 _WHAT = {
     Held: "addresses",
     vrrp.AddressChanged: "address",
@@ -36,7 +36,7 @@ _OFFSET_COLUMNS = 7
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of this verb."""
-    parser.add_argument("instance", metavar="INSTANCE", help="name of a vrrp_instance")
+    parser.add_argument("instance", metavar="INSTANCE", help="name of a vrrp_instance or vrrp_sync_group")
     add_run_dir(parser)
     parser.add_argument(
         "-n", "--number", type=int, default=5, metavar="N", help="transitions to tell [%(default)s]; 0: all"
@@ -98,10 +98,13 @@ def as_text(
     """The lines for a person, oldest transition first."""
     if story.now is not None:
         state = paint(story.now.state.value, mood(story.now.state.value), "bold")
-        yield (
-            f"{paint(clean(story.name), 'bold')} is {state} for {duration(now_ns - story.now.since_ns)}, "
+        what = (
             f"priority {story.now.effective_priority}"
+            if isinstance(story.now, vrrp.Instance)
+            else f"sync group of {clean(', '.join(story.now.members))}"
         )
+        since = duration(now_ns - story.now.since_ns)
+        yield f"{paint(clean(story.name), 'bold')} is {state} for {since}, {what}"
     else:
         silent = paint("the node does not run; this is from its journal", "yellow")
         yield f"{paint(clean(story.name), 'bold')}: {silent}"
@@ -180,25 +183,30 @@ def _topics(name: str) -> frozenset[str]:
         for topic in (
             vrrp.Instance.TOPIC,
             vrrp.Transitioned.TOPIC,
+            vrrp.SyncGroup.TOPIC,
+            vrrp.GroupTransitioned.TOPIC,
             vrrp.AddressChanged.TOPIC,
             vrrp.Resumed.TOPIC,
             notify.ScriptRun.TOPIC,
         )
-    )
+    ) | {f"{notify.ScriptRun.TOPIC}/{quote(f'GROUP {name}')}"}
 
 
-def _live(run_dir: Path) -> tuple[dict[str, vrrp.Instance], str]:
-    """Instances on the bus by name; none, and why, when there is no node."""
+def _live(run_dir: Path) -> tuple[dict[str, Now], str]:
+    """Groups and instances on the bus by name; none, and why, when there is no node."""
     try:
         states = collect(run_dir)
     except NoNode as reason:
         return {}, str(reason)
-    return {m.body.name: m.body for m in states.values() if isinstance(m.body, vrrp.Instance)}, ""
+    bodies = [message.body for message in states.values()]
+    # An instance comes before a group of the same name.
+    groups = {body.name: body for body in bodies if isinstance(body, vrrp.SyncGroup)}
+    return groups | {body.name: body for body in bodies if isinstance(body, vrrp.Instance)}, ""
 
 
 def _names_in_journal(paths: list[Path]) -> set[str]:
-    found = journal.entries(paths, lambda topic: topic.startswith(_INSTANCES), journal.Findings())
-    return {entry.body.name for entry in found if isinstance(entry.body, vrrp.Instance)}
+    found = journal.entries(paths, lambda topic: topic.startswith(_NAMED), journal.Findings())
+    return {entry.body.name for entry in found if isinstance(entry.body, Now)}
 
 
 def _unknown(name: str, names: set[str], silence: str, run_dir: Path) -> int:

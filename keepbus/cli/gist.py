@@ -53,6 +53,15 @@ def _transition(body: vrrp.Transitioned) -> tuple[str, str]:
     return step.to_state.value, f"from {step.from_state}, transition {step.number}: {step.cause}"
 
 
+def _group(body: vrrp.SyncGroup) -> tuple[str, str]:
+    return body.state.value, f"{', '.join(body.members)}, transition {body.transitions}: {body.cause}"
+
+
+def _group_transition(body: vrrp.GroupTransitioned) -> tuple[str, str]:
+    step = body.transition
+    return step.to_state.value, f"from {step.from_state}, transition {step.number}: {step.cause}"
+
+
 def _vrrp_statistics(body: vrrp.Statistics) -> tuple[str, str]:
     dropped = f", {sum(body.dropped.values())} refused" if body.dropped else ""
     return "", f"{body.adverts_sent} adverts sent, {body.adverts_received} received{dropped}"
@@ -182,6 +191,8 @@ def _fields(body: Any) -> tuple[str, str]:
 _TELLERS: dict[type, Callable[[Any], tuple[str, str]]] = {
     vrrp.Instance: _instance,
     vrrp.Transitioned: _transition,
+    vrrp.SyncGroup: _group,
+    vrrp.GroupTransitioned: _group_transition,
     vrrp.Statistics: _vrrp_statistics,
     vrrp.Dropped: _dropped,
     vrrp.AddressChanged: _address,

@@ -47,6 +47,7 @@ class Node:
     """The newest that a service runs; 0 when none does."""
     services: tuple[Beat, ...]
     instances: tuple[vrrp.Instance, ...]
+    groups: tuple[vrrp.SyncGroup, ...]
     adverts: Mapping[str, vrrp.Statistics]
     """Per instance."""
     virtual_servers: tuple[ipvs.VirtualServer, ...]
@@ -127,6 +128,7 @@ def assemble(states: Mapping[str, Message], now_ns: int, generation: int = 0) ->
         generation=max([generation, *(beat.body.generation for beat in services if beat.body is not None)]),
         services=services,
         instances=tuple(_bodies(vrrp.Instance, states)),
+        groups=tuple(_bodies(vrrp.SyncGroup, states)),
         adverts={body.name: body for body in _bodies(vrrp.Statistics, states)},
         virtual_servers=tuple(_bodies(ipvs.VirtualServer, states)),
         table=next(_bodies(ipvs.Table, states), None),

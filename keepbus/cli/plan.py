@@ -29,6 +29,7 @@ _COLOURS = {Action.ADDED: "green", Action.REMOVED: "red", Action.CHANGED: "yello
 _HEADINGS = (
     ("settings", (Kind.SETTINGS, Kind.OTHER)),
     ("instances", (Kind.INSTANCE,)),
+    ("sync groups", (Kind.SYNC_GROUP,)),
     ("notify scripts", (Kind.SCRIPTS,)),
     ("virtual servers", (Kind.VIRTUAL_SERVER,)),
     ("checks", (Kind.CHECK,)),

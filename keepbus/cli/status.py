@@ -102,6 +102,7 @@ def as_json(node: Node) -> dict[str, Any]:
             }
             for instance in node.instances
         },
+        "groups": {group.name: to_plain(group) for group in node.groups},
         "virtual_servers": {server.name: to_plain(server) for server in node.virtual_servers},
         "verdicts": {check: to_plain(verdict) for check, verdict in node.verdicts.items()},
         "table": to_plain(node.table),
@@ -115,6 +116,7 @@ def as_text(node: Node, run_dir: Path, paint: Paint, width: int | None) -> Itera
     where = paint(f"{generation} · {run_dir}", "dim")
     yield f"{paint(clean(node.name), 'bold')} · {where}"
     yield from _instances(node, paint, width)
+    yield from _groups(node, paint, width)
     yield from _virtual_servers(node, paint, width)
     yield ""
     yield paint("services", "bold")
@@ -154,6 +156,19 @@ def _instances(node: Node, paint: Paint, width: int | None) -> Iterator[str]:
         if notified is not None and notified.last_command:
             how = paint(exit_words(notified.last_exit), "red" if notified.last_exit else "dim")
             yield f"    {clean(notified.last_command)} {how}"
+
+
+def _groups(node: Node, paint: Paint, width: int | None) -> Iterator[str]:
+    if not node.groups:
+        return
+    yield ""
+    yield paint("sync groups", "bold")
+    for group in node.groups:
+        state = paint(group.state.value, mood(group.state.value), "bold")
+        since = duration(node.now_ns - group.since_ns)
+        yield f"  {paint(clean(group.name), 'bold')}  {state} for {since}  {clean(', '.join(group.members))}"
+        why = f"since {clock(group.since_ns, node.now_ns)}: {clean(group.cause)}"
+        yield from wrap(why, width, first="    ", rest="      ")
 
 
 def _priority(instance: vrrp.Instance) -> str:

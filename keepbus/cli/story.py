@@ -1,4 +1,4 @@
-"""What happened to one instance, put together from the journal and the live state. Pure."""
+"""What happened to one instance or sync group, put together from the journal and the live state. Pure."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ class Held:
     held: bool
 
 
+Now = vrrp.Instance | vrrp.SyncGroup
 Followed = Held | vrrp.AddressChanged | notify.ScriptRun | vrrp.Resumed
 
 
@@ -34,16 +35,16 @@ class Chapter:
 
 @dataclass(slots=True)
 class Story:
-    """The chapters of one instance, oldest first."""
+    """The chapters of one instance or group, oldest first."""
 
     name: str
     chapters: list[Chapter] = field(default_factory=list)
-    now: vrrp.Instance | None = None
+    now: Now | None = None
     """Its state on the bus; None when the node does not run."""
 
 
-def tell(name: str, entries: Iterable[Entry], now: vrrp.Instance | None) -> Story:
-    """The story of an instance: its transitions by number within their lives, and what followed each.
+def tell(name: str, entries: Iterable[Entry], now: Now | None) -> Story:
+    """The story of an instance or group: its transitions by number within their lives, and what followed.
 
     A script belongs to the transition that it was run for; addresses and resumptions belong to the last
     transition before them.
@@ -57,8 +58,13 @@ def tell(name: str, entries: Iterable[Entry], now: vrrp.Instance | None) -> Stor
 
     for entry in entries:
         body: Body = entry.body
-        if isinstance(body, vrrp.Transitioned) and body.instance == name:
+        if (isinstance(body, vrrp.Transitioned) and body.instance == name) or (
+            isinstance(body, vrrp.GroupTransitioned) and body.group == name
+        ):
             learn(body.life, body.transition)
+        elif isinstance(body, vrrp.SyncGroup) and body.name == name:
+            for transition in body.history:
+                learn(body.life, transition)
         elif isinstance(body, vrrp.Instance) and body.name == name:
             for transition in body.history:
                 learn(body.life, transition)
@@ -66,7 +72,7 @@ def tell(name: str, entries: Iterable[Entry], now: vrrp.Instance | None) -> Stor
                 holds = body.holds_addresses
                 followed.append((entry.at_ns, Held(body.virtual_addresses, holds)))
         elif (isinstance(body, vrrp.AddressChanged | vrrp.Resumed) and body.instance == name) or (
-            isinstance(body, notify.ScriptRun) and body.name == name
+            isinstance(body, notify.ScriptRun) and body.name in (name, f"GROUP {name}")
         ):
             followed.append((_began_ns(entry.at_ns, body), body))
     for transition in now.history if now is not None else ():

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from keepbus.config.build_checks import Checks
 from keepbus.config.build_groups import build_groups
+from keepbus.config.build_sync_groups import build_sync_groups
 from keepbus.config.build_track_files import build_track_files
 from keepbus.config.build_virtual_servers import build_virtual_servers
 from keepbus.config.build_vrrp import build_instances
@@ -114,6 +115,7 @@ def _compile(
         "global_defs": [],
         "vrrp_instance": [],
         "virtual_server_group": [],
+        "vrrp_sync_group": [],
         "virtual_server": [],
         "track_file": [],
     }
@@ -121,6 +123,9 @@ def _compile(
     tables.read(root, (), lambda keyword, block, _: blocks[keyword].append(block))
     defaults, global_defs = _global_defs(tables, blocks["global_defs"])
     instances, targets = build_instances(tables, blocks["vrrp_instance"], defaults)
+    sync_groups, group_targets = build_sync_groups(
+        tables, blocks["vrrp_sync_group"], [instance.name for instance in instances]
+    )
     checks = Checks(tables, build_track_files(tables, blocks["track_file"]))
     groups = build_groups(tables, blocks["virtual_server_group"])
     virtual_servers = build_virtual_servers(tables, blocks["virtual_server"], checks, groups, ipvs_driver)
@@ -128,7 +133,9 @@ def _compile(
         _tell_without_user(findings, tables.without_user)
     return Configuration(
         global_defs=global_defs,
-        vrrp=VrrpSection(instances=instances, address_lease=global_defs.address_lease),
+        vrrp=VrrpSection(
+            instances=instances, sync_groups=sync_groups, address_lease=global_defs.address_lease
+        ),
         checker=CheckerSection(
             checks=checks.all(),
             script_user=global_defs.script_user,
@@ -136,7 +143,7 @@ def _compile(
         ),
         ipvs=IpvsSection(virtual_servers=virtual_servers),
         notify=NotifySection(
-            targets=targets,
+            targets=targets + group_targets,
             script_user=global_defs.script_user,
             enable_script_security=global_defs.enable_script_security,
         ),

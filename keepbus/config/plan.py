@@ -44,6 +44,7 @@ class Kind(enum.StrEnum):
     SETTINGS = "settings"
     INSTANCE = "instance"
     ADDRESS = "virtual address"
+    SYNC_GROUP = "sync group"
     SCRIPTS = "scripts"
     VIRTUAL_SERVER = "virtual server"
     REAL_SERVER = "real server"
@@ -86,8 +87,21 @@ def compare(before: Configuration, after: Configuration) -> Plan:
         items=(
             *_settings("global_defs", before.global_defs, after.global_defs, ("global_defs",)),
             *_instances(before.vrrp.instances, after.vrrp.instances),
-            *_rest("vrrp", before.vrrp, after.vrrp, {*copied, "instances"}),
-            *_things(Kind.SCRIPTS, before.notify.targets, after.notify.targets, _name, ("vrrp_instance",)),
+            *_things(
+                Kind.SYNC_GROUP,
+                before.vrrp.sync_groups,
+                after.vrrp.sync_groups,
+                _name,
+                ("vrrp_sync_group",),
+            ),
+            *_rest("vrrp", before.vrrp, after.vrrp, {*copied, "instances", "sync_groups"}),
+            *_things(
+                Kind.SCRIPTS,
+                before.notify.targets,
+                after.notify.targets,
+                lambda target: str(target.object),
+                ("vrrp_instance",),
+            ),
             *_rest("notify", before.notify, after.notify, {*copied, "targets"}),
             *_virtual_servers(before.ipvs.virtual_servers, after.ipvs.virtual_servers),
             *_rest("ipvs", before.ipvs, after.ipvs, {*copied, "virtual_servers"}),

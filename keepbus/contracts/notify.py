@@ -13,9 +13,9 @@ class Notified(Body):
     """How far the notifications of one object are."""
 
     name: str
-    """Of the instance."""
+    """Of the instance; `GROUP name` for a sync group."""
     life: str
-    """Of the instance; `notified` counts in it."""
+    """Of the object; `notified` counts in it."""
     notified: int
     """Number of the last transition whose scripts have been started (at most once each)."""
     pending: int
@@ -38,9 +38,9 @@ class ScriptRun(Body):
     """A script ended, was ended, or could not be started."""
 
     name: str
-    """Of the instance."""
+    """Of the instance; `GROUP name` for a sync group."""
     life: str
-    """Of the instance."""
+    """Of the object."""
     number: int
     """Of the transition, within its life."""
     state: str

@@ -92,6 +92,29 @@ class Instance(Body):
     """The last transitions, oldest first."""
 
 
+@contract("state/vrrp/group", key="name")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyncGroup(Body):
+    """A sync group: virtual routers that change state together. History heals what a reader missed."""
+
+    name: str
+    """`vrrp_sync_group` in the file."""
+    members: tuple[str, ...]
+    """Names of the instances, in the order of the file."""
+    life: str
+    """Names the series in which `transitions` counts; a new life starts at 1."""
+    state: VrrpState
+    """Now, of all members together."""
+    transitions: int
+    """Number of the last transition of this life."""
+    since_ns: int
+    """Wall clock of the last transition, nanoseconds."""
+    cause: str
+    """Of the last transition, one sentence that names the member."""
+    history: tuple[Transition, ...] = ()
+    """The last transitions, oldest first; their priority is 0."""
+
+
 @contract("state/vrrp/statistics", key="name")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Statistics(Body):
@@ -130,6 +153,19 @@ class Transitioned(Body):
     """In which the transition is numbered."""
     transition: Transition
     """What happened, and why."""
+
+
+@contract("event/vrrp/group", key="group")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupTransitioned(Body):
+    """A sync group changed state, after its members did; the same content stands in its history."""
+
+    group: str
+    """Name of the group."""
+    life: str
+    """In which the transition is numbered."""
+    transition: Transition
+    """What happened, and which member led to it."""
 
 
 @contract("event/vrrp/drop", key="interface")

@@ -15,7 +15,7 @@ from typing import Any
 from keepbus_vrrp.memory import Memory
 from keepbus_vrrp.record import Record, load
 
-from keepbus.config.model import Configuration, VirtualAddress, VrrpInstance, VrrpSection
+from keepbus.config.model import Configuration, SyncGroup, VirtualAddress, VrrpInstance, VrrpSection
 from keepbus.runtime import generation
 from keepbus.testing.namespaces import Namespaces
 
@@ -115,9 +115,14 @@ class Router:
 class Keepbus(Router):
     """keepbus-vrrp alone: there is no bus, and that must not matter."""
 
-    def configure(self, *instances: VrrpInstance, address_lease: bool = True) -> None:
+    def configure(
+        self,
+        *instances: VrrpInstance,
+        address_lease: bool = True,
+        sync_groups: tuple[SyncGroup, ...] = (),
+    ) -> None:
         """Write the next generation."""
-        section = VrrpSection(instances=instances, address_lease=address_lease)
+        section = VrrpSection(instances=instances, sync_groups=sync_groups, address_lease=address_lease)
         generation.write(self.directory, Configuration(vrrp=section), Path("test"))
 
     def start(self, *options: str) -> None:

@@ -249,3 +249,21 @@ def test_odd_lines_are_counted_not_fatal(run_dir: Path) -> None:
     assert len(found) == 1
     assert findings.lost == 5
     assert findings.unreadable >= 3
+
+
+def test_a_sync_group_has_a_story_too() -> None:
+    group = vrrp.SyncGroup(
+        name="VG_1", members=("VI_1", "VI_2"), life="l", state=FAULT, transitions=3,
+        since_ns=STEPS[2].at_ns, cause="c", history=STEPS[1:],
+    )  # fmt: skip
+    script = dataclasses.replace(run(3, 9001), name="GROUP VG_1", script="notify_fault")
+    entries = [
+        entry(vrrp.GroupTransitioned(group="VG_1", life="l", transition=STEPS[0])),
+        entry(instance(step(1, INIT, FAULT, 5))),
+        entry(script),
+    ]
+    story = tell("VG_1", entries, group)
+    assert numbers(story) == [("l", 1), ("l", 2), ("l", 3)]
+    assert [body for _, body in story.chapters[2].followed] == [script]
+    first = next(iter(as_text(story, Findings(), T_NS + 10_000 * MS, Paint(False), None)))
+    assert first == "VG_1 is FAULT for 1.0 s, sync group of VI_1, VI_2"

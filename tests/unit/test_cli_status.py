@@ -209,3 +209,17 @@ def test_json_holds_the_contracts_and_the_findings() -> None:
 def test_colours_change_nothing_but_colour() -> None:
     shown = node(*WELL, missing="watchdog")
     assert re.sub(r"\x1b\[[0-9;]*m", "", text(shown, colour=True)) == text(shown)
+
+
+def test_sync_groups_are_shown() -> None:
+    cause = "VI_2 is in FAULT: interface eth1 is down"
+    group = vrrp.SyncGroup(
+        name="VG_1", members=("VI_1", "VI_2"), life="l", state=vrrp.VrrpState.FAULT, transitions=3,
+        since_ns=NOW_NS - 12 * S, cause=cause,
+    )  # fmt: skip
+    shown = node(*WELL, ("vrrp", group))
+    lines = text(shown).splitlines()
+    at = lines.index("sync groups")
+    assert lines[at + 1] == "  VG_1  FAULT for 12 s  VI_1, VI_2"
+    assert lines[at + 2].endswith(f": {cause}")
+    assert as_json(shown)["groups"]["VG_1"]["members"] == ["VI_1", "VI_2"]

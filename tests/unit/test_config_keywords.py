@@ -26,6 +26,7 @@ DRAFT = {
 OF_BLOCK = {
     ("global_defs",): (model.GlobalDefs, model.VrrpInstance, model.GratuitousArp),
     ("vrrp_instance",): (model.VrrpInstance, model.GratuitousArp, model.NotifyTarget),
+    ("vrrp_sync_group",): (model.SyncGroup, model.NotifyTarget),
     ("vrrp_instance", "authentication"): (model.Authentication,),
     ("virtual_server",): (model.VirtualServer, model.RealServer),
     ("virtual_server", "real_server"): (model.RealServer,),

@@ -8,11 +8,11 @@ from keepbus_notify.events import Examined, LedgerFailed, LedgerWritten, ScriptE
 from keepbus_notify.machine import MOST_AT_ONCE, MOST_WAITING, Machine
 from notify_play import ALL, BACKUP, FAULT, INIT, MASTER, STARTED_WALL_NS, STOP, Play, target
 
-from keepbus.config.model import NotifySection, NotifyTarget, Script
+from keepbus.config.model import NotifyKind, NotifySection, NotifyTarget, Script
 from keepbus.contracts.common import Status
 from keepbus.contracts.message import Header, Message
 from keepbus.contracts.notify import Notified, ScriptRun
-from keepbus.contracts.vrrp import VrrpState
+from keepbus.contracts.vrrp import SyncGroup, Transition, VrrpState
 from keepbus.runtime.machine import BusMessage, Configured, Log, Publish, Report, Withdraw
 
 
@@ -307,3 +307,19 @@ def test_an_end_that_nobody_waits_for_is_ignored() -> None:
     play = Play()
     play.turn(ScriptEnded(99, 0, 0, 0, "", ""))
     assert play.effects == []
+
+
+def test_a_group_is_told_by_its_own_kind_and_priority_zero_and_is_no_instance_of_its_name() -> None:
+    group = NotifyTarget(kind=NotifyKind.GROUP, name="VI_1", notify=Script(argv=("/g",)))
+    play = Play(target(notify="/i"), group)
+    play.heard(BACKUP)
+    assert play.started() == [("/i", "INSTANCE", "VI_1", "BACKUP", "101")]
+    step = Transition(number=1, from_state=INIT, to_state=FAULT, at_ns=STARTED_WALL_NS, cause="c")
+    body = SyncGroup(
+        name="VI_1", members=("VI_1", "VI_2"), life="L1", state=FAULT, transitions=1,
+        since_ns=STARTED_WALL_NS, cause="c", history=(step,),
+    )  # fmt: skip
+    header = Header(1, "d1", "vrrp", "b", 2, 1, 1, 1, "")
+    play.turn(BusMessage(Message("state/vrrp/group/VI_1", header, body), 2))
+    assert play.started() == [("/g", "GROUP", "VI_1", "FAULT", "0")]
+    assert [body.name for body in play.published(Notified)] == ["GROUP VI_1"]

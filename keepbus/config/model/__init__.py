@@ -40,6 +40,7 @@ from keepbus.config.model.ipvs import (
     family_of,
 )
 from keepbus.config.model.notify import (
+    NotifyKind,
     NotifySection,
     NotifyTarget,
 )
@@ -57,6 +58,7 @@ from keepbus.config.model.vrrp import (
     HmacKey,
     HmacMode,
     InitialState,
+    SyncGroup,
     UnicastPeer,
     VirtualAddress,
     VrrpInstance,
@@ -85,6 +87,7 @@ __all__ = [
     "InitialState",
     "IpvsSection",
     "MiscCommand",
+    "NotifyKind",
     "NotifySection",
     "NotifyTarget",
     "Protocol",
@@ -94,6 +97,7 @@ __all__ = [
     "SorryServer",
     "StatusRange",
     "SyncDaemon",
+    "SyncGroup",
     "Timeouts",
     "TrackedFile",
     "Tunnel",

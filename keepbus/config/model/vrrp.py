@@ -167,8 +167,18 @@ class VrrpInstance:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SyncGroup:
+    """`vrrp_sync_group`: instances that change state together."""
+
+    name: str
+    members: tuple[str, ...]
+    """Names of instances, in the order of the file; an instance is in one group at most."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class VrrpSection:
     """All that vrrp reads."""
 
     instances: tuple[VrrpInstance, ...] = ()
+    sync_groups: tuple[SyncGroup, ...] = ()
     address_lease: bool = True

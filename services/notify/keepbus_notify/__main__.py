@@ -8,7 +8,7 @@ from keepbus.config.model import NotifySection
 from keepbus.runtime import privileges
 from keepbus.runtime.scripts.identity import NEEDS, capabilities_held
 from keepbus.runtime.service import Service
-from keepbus_notify.machine import DEFAULT_TIME_LIMIT_NS, INSTANCES, Machine
+from keepbus_notify.machine import DEFAULT_TIME_LIMIT_NS, GROUPS, INSTANCES, Machine
 from keepbus_notify.shell import Shell
 
 _NS = 1_000_000_000
@@ -22,7 +22,7 @@ def main() -> None:
         "notify",
         about="Runs notify_master, notify_backup, notify_fault, notify_stop and notify scripts.",
         section=NotifySection,
-        topics=(INSTANCES,),
+        topics=(INSTANCES, GROUPS),
         needs=capabilities_held(),
         options=_options,
     )

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from keepbus.config.model import NotifySection, NotifyTarget
+from keepbus.config.model import NotifyKind, NotifySection, NotifyTarget
 from keepbus.contracts.common import Status
 from keepbus.contracts.message import Message, quote
 from keepbus.contracts.notify import ScriptRun
-from keepbus.contracts.vrrp import Instance, Transition
+from keepbus.contracts.vrrp import Instance, SyncGroup, Transition
 from keepbus.runtime.machine import (
     BusMessage,
     Configured,
@@ -40,6 +40,7 @@ from keepbus_notify.plan import commands, plan
 from keepbus_notify.subject import Job, Progress, Subject
 
 INSTANCES = "state/vrrp/instance/"
+GROUPS = "state/vrrp/group/"
 DEFAULT_TIME_LIMIT_NS = 60_000_000_000
 MOST_AT_ONCE = 16
 """Scripts of different instances that run at the same time."""
@@ -119,7 +120,7 @@ class Machine:
             self._started_wall_ns = event.wall_ns
             out.append(ReadLedger())
         self._section = event.section
-        self._targets = {target.name: target for target in self._section.targets}
+        self._targets = {target.object: target for target in self._section.targets}
         out.append(Examine(tuple(commands(self._section))))
 
     def _examined(self, event: Examined, out: list[Effect]) -> None:
@@ -154,20 +155,21 @@ class Machine:
             out.append(Report(Status.READY, f"runs the scripts of {', '.join(self._targets)}"))
 
     def _heard(self, message: Message, out: list[Effect]) -> None:
-        if not message.topic.startswith(INSTANCES):
+        if not message.topic.startswith((INSTANCES, GROUPS)):
             return
-        body: Instance | None = message.body
+        body: Instance | SyncGroup | None = message.body
         if body is None:
             self._withdrawn(message.topic)
             return
-        progress = self._progress.setdefault((body.name, body.life), Progress())
+        name = body.name if isinstance(body, Instance) else f"{NotifyKind.GROUP} {body.name}"
+        progress = self._progress.setdefault((name, body.life), Progress())
         new = [transition for transition in body.history if transition.number > progress.known]
         missed = (new[0].number if new else body.transitions + 1) - progress.known - 1
         if not new and missed <= 0:
             return
-        subject = self._subjects.get(body.name)
+        subject = self._subjects.get(name)
         if subject is None:
-            subject = self._subjects[body.name] = Subject(name=body.name, topic=message.topic)
+            subject = self._subjects[name] = Subject(name=name, topic=message.topic)
         subject.gone = False
         if subject.life != body.life:
             subject.life, subject.notified = body.life, progress.known

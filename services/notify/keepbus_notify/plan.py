@@ -28,8 +28,8 @@ class Planned(NamedTuple):
 def plan(section: NotifySection, target: NotifyTarget | None, transition: Transition) -> list[Planned]:
     """The scripts of a transition: that of the state, then the generic one.
 
-    The generic script gets `INSTANCE name STATE priority` behind its configured arguments, the others get
-    nothing added (keepalived-features 10.1, 10.2).
+    The generic script gets `INSTANCE name STATE priority` or `GROUP name STATE 0` behind its configured
+    arguments, the others get nothing added (keepalived-features 10.1, 10.2).
     """
     state = transition.to_state
     keyword = _STATE_SCRIPT.get(state)
@@ -40,7 +40,7 @@ def plan(section: NotifySection, target: NotifyTarget | None, transition: Transi
     if own is not None:
         planned.append(Planned(keyword, command(section, own)))
     if target.notify is not None:
-        added = ("INSTANCE", target.name, state.value, str(transition.priority))
+        added = (str(target.kind), target.name, state.value, str(transition.priority))
         planned.append(Planned("notify", command(section, target.notify, added)))
     return planned
 
@@ -59,4 +59,4 @@ def commands(section: NotifySection) -> Iterator[tuple[str, Command]]:
         for keyword in KEYWORDS:
             script: Script | None = getattr(target, keyword)
             if script is not None:
-                yield f"{keyword} of {target.name}", command(section, script)
+                yield f"{keyword} of {target.object}", command(section, script)

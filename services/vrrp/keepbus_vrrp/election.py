@@ -99,6 +99,7 @@ def _follow_or_preempt(instance: Instance, advert: Advert, content: bytes, at_ns
 
 
 def _accept(instance: Instance, advert: Advert, at_ns: int) -> None:
+    instance.wishes_master = False
     if advert.interval_us != instance.master_interval_us:
         instance.master_interval_us = advert.interval_us  # L1
         if advert.interval_us > 10 * instance.terms.interval_us:  # L5
@@ -157,10 +158,11 @@ def _correct(instance: Instance, _advert: Advert, _content: bytes, _at_ns: int) 
     if turn.now_ns - instance.last_correction_at_ns < _LEAST_CORRECTION_GAP_NS:
         return
     instance.last_correction_at_ns = turn.now_ns
-    garp = instance.config.garp
-    instance.announcer.burst(garp.lower_prio_repeat)
-    if garp.lower_prio_delay_us:
-        instance.announcer.burst(garp.lower_prio_repeat, delay_us=garp.lower_prio_delay_us)
+    for each in (instance,) if instance.group is None else instance.group.members:
+        garp = each.config.garp
+        each.announcer.burst(garp.lower_prio_repeat)
+        if garp.lower_prio_delay_us:
+            each.announcer.burst(garp.lower_prio_repeat, delay_us=garp.lower_prio_delay_us)
 
 
 Rule = Callable[[Instance, Advert, bytes, int], None]

@@ -4,13 +4,15 @@ Law of this file: `state` is written by `become_master`, `become_backup`, `becom
 `resume` and by nothing else, and each of them does all that belongs to the state: adverts, addresses,
 announcements, timers, record, publication, in this order. What leads to a state is decided elsewhere
 (election.py for adverts, machine.py for interfaces, configuration and stop); whoever decides hands over the
-cause as a sentence.
+cause as a sentence. The instance's sync group is told last, and moves the others.
 """
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from keepbus.config.model import FOREVER_S, InitialState, VirtualAddress, VrrpInstance
-from keepbus.contracts.vrrp import Transition, VrrpState
+from keepbus.contracts.vrrp import VrrpState
 from keepbus.runtime.machine import Log
 from keepbus_vrrp import publication, record
 from keepbus_vrrp.announce import Announcer, Frame, frames
@@ -18,6 +20,8 @@ from keepbus_vrrp.counters import Counters
 from keepbus_vrrp.effects import Advertise, Count, Endpoint, Install, Remember
 from keepbus_vrrp.lease import Lease
 from keepbus_vrrp.netlink import Address
+from keepbus_vrrp.sentences import seconds
+from keepbus_vrrp.series import Series
 from keepbus_vrrp.terms import Copies, Terms
 from keepbus_vrrp.timers import (
     NS_PER_US,
@@ -28,7 +32,8 @@ from keepbus_vrrp.timers import (
 )
 from keepbus_vrrp.turn import Turn
 
-HISTORY_LENGTH = 16
+if TYPE_CHECKING:
+    from keepbus_vrrp.group import Group
 
 
 def key_of(config: VrrpInstance) -> str:
@@ -36,20 +41,16 @@ def key_of(config: VrrpInstance) -> str:
     return f"{config.interface}/{config.family}/{config.virtual_router_id}"
 
 
-class Instance:
+class Instance(Series):
     """A virtual router with its timers. Adverts that were checked come in through election.py."""
 
     def __init__(self, config: VrrpInstance, turn: Turn, *, lease: bool, life: str) -> None:
-        self.turn = turn
+        super().__init__(turn, life)
         self.key = key_of(config)
-        self.life = life
-        self.state = VrrpState.INIT
-        self.transitions = 0
-        self.since_ns = 0
-        self.entered_at_ns = 0
-        """CLOCK_BOOTTIME of the last transition."""
-        self.cause = ""
-        self.history: tuple[Transition, ...] = ()
+        self.group: Group | None = None
+        """Its sync group; set by group.Groups."""
+        self.wishes_master = False
+        """It would be MASTER by itself, and waits for its group only."""
         self.faults: tuple[str, ...] = ()
         self.endpoint = Endpoint(0, config.family)
         self.source = b""
@@ -129,6 +130,16 @@ class Instance:
         return skew_time_us(self.config.version, self.effective_priority, self.master_interval_us)
 
     @property
+    def least_skew_us(self) -> int:
+        """T5."""
+        return skew_time_us(self.config.version, OWNER_PRIORITY, self.master_interval_us)
+
+    @property
+    def rejoin_wait_us(self) -> int:
+        """How long a backup waits that was in FAULT."""
+        return self.skew_time_us if self.is_owner else self.master_down_interval_us
+
+    @property
     def interface_index(self) -> int:
         """Of the interface; 0 while it was never there."""
         return self.endpoint.interface_index
@@ -170,10 +181,18 @@ class Instance:
 
     def start(self, cause: str) -> None:
         """Leave Initialize (I1, I2, I6, E5)."""
+        group, wish = self.group, self.config.state is InitialState.MASTER
         if self.faults:
             self.become_fault(self.faults[0])
-        elif self.is_owner and self.config.state is InitialState.MASTER:
+        elif group is not None and group.state is VrrpState.FAULT:
+            self.become_fault(f"sync group {group.config.name}: {group.cause}")
+        elif self.is_owner and wish and (group is None or group.state is not VrrpState.BACKUP):
             self.become_master(f"{cause}, as owner of the addresses (priority 255)", {})
+        elif group is not None and wish:
+            wait_us = self.master_interval_us + self.least_skew_us
+            wait_cause = f"no advert for {seconds(wait_us)} (`state MASTER`)"
+            self.become_backup(cause, wait_us, {}, wait_cause=wait_cause)
+            self.wishes_master = True
         else:
             self.become_backup(cause, self.master_down_interval_us, {})
 
@@ -195,17 +214,19 @@ class Instance:
         self._leave_master(release=release)
         self._transition(VrrpState.BACKUP, cause, inputs)
         self.state = VrrpState.BACKUP
+        self.wishes_master = False
         self.preempt_at_ns = 0
         if self.master_source == self.source:
             self.take_master(b"", 0)
         self.wait(wait_us, self.turn.now_ns, wait_cause)
-        self._tell()
+        self._tell(release=release)
 
     def become_fault(self, cause: str) -> None:
         """Something that the instance needs is missing; it takes no part (M11, B9)."""
         self._leave_master(release=True)
-        self._transition(VrrpState.FAULT, cause, {"faults": "; ".join(self.faults)})
+        self._transition(VrrpState.FAULT, cause, {"faults": "; ".join(self.faults)} if self.faults else {})
         self.state = VrrpState.FAULT
+        self.wishes_master = False
         self.master_interval_us = self.terms.interval_us
         self.take_master(b"", 0)
         self.turn.timers.cancel(self.timer)
@@ -311,7 +332,10 @@ class Instance:
         turn = self.turn
         self.counters.late(turn.now_ns - due_at_ns)
         if self.state is VrrpState.BACKUP:
-            self.become_master(publication.takeover_cause(self), publication.inputs(self))
+            if self.group is None or self.group.admits(self):
+                self.become_master(publication.takeover_cause(self), publication.inputs(self))
+            else:
+                self.wait(self.master_down_interval_us, turn.now_ns, self.wait_cause)
         elif self.state is VrrpState.MASTER:
             if self.lease.error and self.outlived_lease():
                 self.step_down_late()
@@ -348,29 +372,13 @@ class Instance:
             self.turn.remove(self.key, self.installable(self.all_addresses))
             self.holds_addresses = False
 
-    def _transition(self, to_state: VrrpState, cause: str, inputs: dict[str, str]) -> None:
-        """Number and note the change; the caller is one of the `become_…` and sets the state."""
-        self.transitions += 1
-        self.turn.transitions += 1
-        self.since_ns = self.turn.wall_ns
-        self.entered_at_ns = self.turn.now_ns
-        self.cause = cause
-        transition = Transition(
-            number=self.transitions,
-            from_state=self.state,
-            to_state=to_state,
-            at_ns=self.since_ns,
-            cause=cause,
-            inputs=inputs,
-            priority=self.effective_priority,
-        )
-        self.history = (*self.history[1 - HISTORY_LENGTH :], transition)
-
-    def _tell(self) -> None:
+    def _tell(self, *, release: bool = False) -> None:
         """A transition is remembered before anybody hears of it, so that its number never repeats (N1)."""
         self.remember()
         self.turn.effects.extend(publication.transition(self))
         self.publish()
+        if self.group is not None:
+            self.group.moved(self, release=release)
 
     def remember(self) -> None:
         """Keep the record for a successor."""

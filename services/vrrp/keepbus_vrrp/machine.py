@@ -31,6 +31,7 @@ from keepbus_vrrp import events, family, packet, publication, reload, start, str
 from keepbus_vrrp.drops import Drops
 from keepbus_vrrp.effects import Endpoint, Forget, Gather, ReadKernel, Recall
 from keepbus_vrrp.election import receive
+from keepbus_vrrp.group import Groups
 from keepbus_vrrp.instance import Instance, key_of
 from keepbus_vrrp.patience import patience_ns
 from keepbus_vrrp.placement import Placement
@@ -52,6 +53,7 @@ class Machine:
         self._surroundings_changed = False
         self._stopped = False
         self.instances: dict[str, Instance] = {}
+        self._groups = Groups(self._turn)
         self._placement = Placement(self._turn)
         self._drops = Drops()
         self._reported_transitions = 0
@@ -204,18 +206,18 @@ class Machine:
             self._look_at(instance)
 
     def _look_at(self, instance: Instance) -> None:
-        faults = self._placement.faults(instance)
-        if faults == instance.faults or instance.state in (VrrpState.INIT, VrrpState.STOP):
-            instance.faults = faults
+        known, instance.faults = instance.faults, self._placement.faults(instance)
+        if instance.state in (VrrpState.INIT, VrrpState.STOP):
             return
-        instance.faults = faults
-        if faults and instance.state is not VrrpState.FAULT:
-            instance.become_fault(faults[0])
-        elif faults:
+        group = instance.group
+        if instance.faults and instance.state is not VrrpState.FAULT:
+            instance.become_fault(instance.faults[0])
+        elif instance.state is VrrpState.FAULT and not (
+            instance.faults or (group is not None and group.faulty)
+        ):
+            instance.become_backup("all that was missing is there again", instance.rejoin_wait_us, {})
+        elif instance.faults != known:
             instance.publish()
-        elif instance.state is VrrpState.FAULT:
-            wait_us = instance.skew_time_us if instance.is_owner else instance.master_down_interval_us
-            instance.become_backup("all that was missing is there again", wait_us, {})
 
     def _on_listen_failed(self, event: events.ListenFailed) -> None:
         self._placement.listen_failed(event.endpoint, event.error)
@@ -261,12 +263,10 @@ class Machine:
         for instance, config in changed:
             reload.change(instance, config, lease=section.address_lease)
         self._placement.arrange(self.instances.values())
+        self._groups.configure(section.sync_groups, self.instances.values())
         for instance in self.instances.values():
-            if instance.state is VrrpState.INIT:
-                instance.faults = self._placement.faults(instance)
-            else:
-                self._look_at(instance)
-        start.begin(fresh, self._memories, self._turn)
+            self._look_at(instance)
+        start.begin(fresh, self._groups, self._memories, self._turn)
         self._memories = ()
         self._least_slack_ns = min((each.terms.slack_ns for each in self.instances.values()), default=NEVER)
         self._statistics.begin()
@@ -294,6 +294,7 @@ class Machine:
             self._stopped = True
             for instance in self.instances.values():
                 instance.become_stop("stopped", keep_addresses=self._keep_addresses)
+            self._groups.stop("stopped")
         self._turn.effects.append(Exit())
 
     # Answers of the kernel

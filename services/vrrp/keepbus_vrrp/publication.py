@@ -110,16 +110,6 @@ def record_of(instance: Instance) -> Record:
     )
 
 
-def adopt(instance: Instance, record: Record, counted: tuple[int, ...]) -> None:
-    """Count on where the record ends (D18, N1); the state is not taken over here."""
-    instance.life = record.life
-    instance.transitions = record.transitions
-    instance.since_ns = record.since_ns
-    instance.cause = record.cause
-    instance.history = record.history
-    instance.counters.adopt(counted, record.dropped)
-
-
 def takeover_cause(instance: Instance) -> str:
     """Why a backup's timer ran out."""
     if instance.wait_cause:

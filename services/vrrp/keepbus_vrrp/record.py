@@ -38,13 +38,26 @@ class Record:
     """Installed then, if it was master."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupRecord:
+    """A sync group at its last change."""
+
+    name: str
+    life: str
+    state: VrrpState
+    transitions: int
+    since_ns: int
+    cause: str
+    history: tuple[Transition, ...]
+
+
 def fingerprint(config: VrrpInstance, *, lease: bool) -> str:
     """Equal for equal configurations, whatever generation they are in."""
     text = json.dumps([to_plain(config), lease], ensure_ascii=False)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
-def dump(record: Record) -> str:
+def dump(record: Record | GroupRecord) -> str:
     """JSON text."""
     text = json.dumps(to_plain(record), ensure_ascii=False, separators=(",", ":"))
     while len(text.encode()) > MOST_OCTETS and record.history:
@@ -57,6 +70,14 @@ def load(text: str) -> Record | None:
     """None when the text is no record of this version."""
     try:
         return from_plain(Record, json.loads(text))
+    except (ValueError, SchemaError):
+        return None
+
+
+def load_group(text: str) -> GroupRecord | None:
+    """None when the text is no group's record of this version."""
+    try:
+        return from_plain(GroupRecord, json.loads(text))
     except (ValueError, SchemaError):
         return None
 

@@ -1,48 +1,80 @@
 """How instances begin: as the router that an earlier process was, or anew.
 
 Law of this file: addresses that an earlier run left are removed before an instance starts, unless it goes
-on as their master (E7).
+on as their master (E7). Members of a sync group go on together or not at all.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from keepbus.config.model import VirtualAddress
 from keepbus.contracts.vrrp import Resumed, VrrpState
 from keepbus.runtime.machine import Log, Publish
-from keepbus_vrrp import family, publication, record
+from keepbus_vrrp import family, record
 from keepbus_vrrp.effects import Forget
 from keepbus_vrrp.events import Memory
+from keepbus_vrrp.group import Group, Groups
 from keepbus_vrrp.instance import Instance
 from keepbus_vrrp.record import Record
 from keepbus_vrrp.timers import NS_PER_US
 from keepbus_vrrp.turn import Turn
 
 
-def begin(instances: Iterable[Instance], memories: Iterable[Memory], turn: Turn) -> None:
+def begin(instances: Iterable[Instance], groups: Groups, memories: Iterable[Memory], turn: Turn) -> None:
     """Start instances that are in Initialize. memories as in events.Remembered, empty on a reload."""
     remembered: dict[str, tuple[Record, Memory]] = {}
     for memory in memories:
         found = record.load(memory[0])
         if found is not None:
             remembered[found.key] = (found, memory)
+    left_groups = groups.recall(memory[0] for memory in memories)
+    left: dict[str, tuple[Record, Memory, str]] = {}
     for instance in instances:
-        if instance.key not in remembered:
+        if instance.key in remembered:
+            found, memory = remembered.pop(instance.key)
+            instance.adopt(found)
+            instance.counters.adopt(memory[3], found.dropped)
+            left[instance.key] = (found, memory, _obstacle(instance, found, memory[2]))
+    obstacles = {}
+    begun = groups.settle()
+    for group in begun:
+        name = group.config.name
+        obstacle = _group_obstacle(group, left)
+        if name in left_groups and not obstacle:
+            group.resume(left_groups[name])
+        else:
+            group.begin()
+            obstacles[name] = f"sync group {name}: {obstacle}"
+    for instance in instances:
+        if instance.key not in left:
             _start(instance, "started", ())
             continue
-        found, (_, sent_at_ns, lease_end_ns, counted) = remembered.pop(instance.key)
-        publication.adopt(instance, found, counted)
-        why_not = _obstacle(instance, found, lease_end_ns)
+        found, memory, why_not = left[instance.key]
+        if not why_not and instance.group is not None:
+            why_not = obstacles.get(instance.group.config.name, "")
         if not why_not:
-            _resume(instance, sent_at_ns)
+            _resume(instance, memory[1])
         elif found.state is VrrpState.MASTER:
             _start(instance, f"started; not resumed as master: {why_not}", found.addresses)
         else:
             _start(instance, "started", ())
+    for group in begun:
+        group.begun()
     for key, (found, _) in remembered.items():
         _remove(turn, key, found.addresses)
         turn.effects.append(Forget(key))
+
+
+def _group_obstacle(group: Group, left: Mapping[str, tuple[Record, Memory, str]]) -> str:
+    """Why its members must not go on as masters: they do so together, or not at all."""
+    for member in group.members:
+        if member.key not in left:
+            return f"{member.config.name} is new"
+        why_not = left[member.key][2]
+        if why_not:
+            return f"{member.config.name}: {why_not}"
+    return ""
 
 
 def _obstacle(instance: Instance, found: Record, lease_end_ns: int) -> str:
