@@ -12,6 +12,7 @@ from typing import Any
 
 from keepbus.config.addresses import read_addresses
 from keepbus.config.build_authentication import build_auth_hmac, build_authentication
+from keepbus.config.build_strict import apply_strict
 from keepbus.config.diagnostics import Findings, Note
 from keepbus.config.model import (
     GratuitousArp,
@@ -39,6 +40,7 @@ _PLAIN = (
     "higher_prio_send_advert",
     "down_timer_adverts",
     "skip_check_adv_addr",
+    "owner_ignore_adverts",
 )
 _SCRIPTS = ("notify_master", "notify_backup", "notify_fault", "notify_stop", "notify")
 _GARP = (
@@ -48,7 +50,6 @@ _GARP = (
     "master_refresh_repeat",
     "lower_prio_delay_us",
     "lower_prio_repeat",
-    "interval_us",
 )
 
 
@@ -142,6 +143,8 @@ class _Instance:
             garp=self._garp(),
             **plain,
         )
+        if merged.get("strict_mode"):
+            instance = apply_strict(self._findings, instance, fields, self._authentication)
         scripts = fields.given(_SCRIPTS)
         if "virtual_router_id" not in fields.values:
             return None

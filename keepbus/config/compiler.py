@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from keepbus.config.build_checks import Checks
+from keepbus.config.build_garp_groups import build_garp_groups
 from keepbus.config.build_groups import build_groups
 from keepbus.config.build_sync_groups import build_sync_groups
 from keepbus.config.build_track_files import build_track_files
@@ -41,6 +42,8 @@ _GLOBAL_FIELDS = (
     "enable_script_security",
     "address_lease",
 )
+
+_VRRP_FIELDS = ("startup_delay_us", "delay_after_boot_us", "garp_interval_us", "gna_interval_us")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +121,7 @@ def _compile(
         "vrrp_sync_group": [],
         "virtual_server": [],
         "track_file": [],
+        "garp_group": [],
     }
     blocks["vrrp_track_file"] = blocks["track_file"]
     tables.read(root, (), lambda keyword, block, _: blocks[keyword].append(block))
@@ -134,7 +138,11 @@ def _compile(
     return Configuration(
         global_defs=global_defs,
         vrrp=VrrpSection(
-            instances=instances, sync_groups=sync_groups, address_lease=global_defs.address_lease
+            instances=instances,
+            sync_groups=sync_groups,
+            address_lease=global_defs.address_lease,
+            garp_groups=build_garp_groups(tables, blocks["garp_group"]),
+            **(defaults.given(_VRRP_FIELDS) if defaults else {}),
         ),
         checker=CheckerSection(
             checks=checks.all(),

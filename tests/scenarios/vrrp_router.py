@@ -90,11 +90,14 @@ class Router:
         up: bool = True,
         lease: bool = True,
         memories: tuple[events.Memory, ...] = (),
+        section: dict[str, Any] | None = None,
         **fields: Any,
     ) -> None:
         self.machine = Machine()
         self.play = Playbook(self.machine)
-        section = VrrpSection(instances=configs or (config(**fields),), address_lease=lease)
+        section = VrrpSection(
+            instances=configs or (config(**fields),), address_lease=lease, **(section or {})
+        )
         self.play.at(0, Configured(1, section, ns(0)))
         self.scene = self.play.at(0, events.Remembered("boot", memories), kernel(*addresses, up=up))
 

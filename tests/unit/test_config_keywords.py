@@ -20,11 +20,12 @@ DRAFT = {
     "default_interface", "min_garp", "version", "preempt", "no_virtual_ipaddress", "accept", "mcast_group4",
     "sorry_server_inhibit", "sorry_server_forwarding", "enable_sni", "retry", "delay_before_retry_us",
     "warmup_us", "connect_timeout_us", "delay_loop_us", "virtualhost", "alpha", "weight", "state",
-    "file_weight", "init_file", "anti_replay",
+    "file_weight", "init_file", "anti_replay", "strict_mode", "interface",
     "flag_1", "flag_2", "flag_3", "sh_port", "sh_fallback", "mh_port", "mh_fallback",
 }  # fmt: skip
 OF_BLOCK = {
-    ("global_defs",): (model.GlobalDefs, model.VrrpInstance, model.GratuitousArp),
+    ("global_defs",): (model.GlobalDefs, model.VrrpInstance, model.GratuitousArp, model.VrrpSection),
+    ("garp_group",): (model.GarpGroup,),
     ("vrrp_instance",): (model.VrrpInstance, model.GratuitousArp, model.NotifyTarget),
     ("vrrp_sync_group",): (model.SyncGroup, model.NotifyTarget),
     ("vrrp_instance", "authentication"): (model.Authentication,),

@@ -209,11 +209,9 @@ class TestTwoInstances:
             ),
         ),
         (
-            "vrrp_garp_master_repeat 9\nvrrp_garp_interval 0.001\nvrrp_garp_lower_prio_repeat 0",
+            "vrrp_garp_master_repeat 9\nvrrp_garp_lower_prio_repeat 0",
             "garp_master_repeat 0\ngarp_master_refresh 60",
-            GratuitousArp(
-                master_repeat=1, lower_prio_repeat=0, interval_us=1000, master_refresh_us=60_000_000
-            ),
+            GratuitousArp(master_repeat=1, lower_prio_repeat=0, master_refresh_us=60_000_000),
         ),
         (
             "vrrp_min_garp",

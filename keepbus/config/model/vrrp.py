@@ -121,10 +121,15 @@ class GratuitousArp:
     master_refresh_repeat: int = 1
     lower_prio_delay_us: int = 5_000_000
     lower_prio_repeat: int = 5
-    interval_us: int = 0
-    """Least spacing between two gratuitous ARPs on an interface."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GarpGroup:
+    """`garp_group`: interfaces that share one pace of announcements."""
+
+    interfaces: tuple[str, ...]
+    garp_interval_us: int = 0
     gna_interval_us: int = 0
-    """Least spacing between two unsolicited neighbour advertisements on an interface."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,6 +169,8 @@ class VrrpInstance:
     higher_prio_send_advert: bool = False
     down_timer_adverts: int = 3
     skip_check_adv_addr: bool = False
+    owner_ignore_adverts: bool = False
+    """Priority 255 only: adverts of others are dropped."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,3 +189,11 @@ class VrrpSection:
     instances: tuple[VrrpInstance, ...] = ()
     sync_groups: tuple[SyncGroup, ...] = ()
     address_lease: bool = True
+    startup_delay_us: int = 0
+    """Instances begin so long after the process, and not before `delay_after_boot_us` after the boot."""
+    delay_after_boot_us: int = 0
+    garp_interval_us: int = 0
+    """Least spacing between two gratuitous ARPs on an interface."""
+    gna_interval_us: int = 0
+    """The same for neighbour advertisements."""
+    garp_groups: tuple[GarpGroup, ...] = ()

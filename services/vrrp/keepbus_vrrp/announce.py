@@ -38,8 +38,6 @@ _ROUTER, _OVERRIDE = 0x8000_0000, 0x2000_0000
 _TARGET_LINK_LAYER_ADDRESS = 2
 _HOP_LIMIT = 255
 _IPV6 = 0x6000_0000
-_ETHERTYPE_AT = slice(12, 14)
-_IPV6_FRAME = _ETHERTYPE_IPV6.to_bytes(2, "big")
 
 
 def gratuitous_arp(mac: bytes, address: bytes) -> bytes:
@@ -104,15 +102,7 @@ class _Burst(NamedTuple):
 class Announcer:
     """What one instance still has to announce."""
 
-    __slots__ = (
-        "_bursts",
-        "_frames_of",
-        "_interval_us",
-        "_neighbour_interval_us",
-        "_queue",
-        "_timer",
-        "_turn",
-    )
+    __slots__ = ("_bursts", "_frames_of", "_queue", "_timer", "_turn")
 
     def __init__(self, turn: Turn, frames_of: Callable[[tuple[Address, ...] | None], list[Frame]]) -> None:
         """frames_of gives one round of frames for addresses, or for all held ones."""
@@ -120,13 +110,7 @@ class Announcer:
         self._frames_of = frames_of
         self._bursts: list[_Burst] = []
         self._queue: deque[Frame] = deque()
-        self._interval_us = self._neighbour_interval_us = 0
         self._timer = Timer(self._run)
-
-    def space(self, interval_us: int, neighbour_interval_us: int) -> None:
-        """Least spacing on an interface between two ARP frames, and between two neighbour advertisements."""
-        self._interval_us = interval_us
-        self._neighbour_interval_us = neighbour_interval_us
 
     def burst(
         self,
@@ -167,26 +151,19 @@ class Announcer:
 
     def _flush(self, now_ns: int) -> list[int]:
         """Send what may be sent now; when to go on, if something is left."""
-        if not self._interval_us and not self._neighbour_interval_us:
+        pacing = self._turn.pacing
+        if not pacing.limited:
             self._turn.effects.append(Announce(tuple(self._queue)))
             self._queue.clear()
             return []
-        free_at_ns = self._turn.announce_free_at_ns
         sent: list[Frame] = []
+        later_at_ns = []
         while self._queue:
-            kind, interval_us = self._kind(self._queue[0])
-            at_ns = free_at_ns.get(kind, 0)
-            if at_ns > now_ns:
+            at_ns = pacing.wait(*self._queue[0], now_ns)
+            if at_ns:
+                later_at_ns.append(at_ns)
                 break
-            free_at_ns[kind] = now_ns + interval_us * NS_PER_US
             sent.append(self._queue.popleft())
         if sent:
             self._turn.effects.append(Announce(tuple(sent)))
-        return [free_at_ns[self._kind(self._queue[0])[0]]] if self._queue else []
-
-    def _kind(self, frame: Frame) -> tuple[tuple[str, bytes], int]:
-        """What the frame's spacing is counted by, interface and protocol, and the spacing."""
-        interface, octets = frame
-        protocol = octets[_ETHERTYPE_AT]
-        interval_us = self._neighbour_interval_us if protocol == _IPV6_FRAME else self._interval_us
-        return (interface, protocol), interval_us
+        return later_at_ns

@@ -47,14 +47,25 @@ def receive(instance: Instance, advert: Advert, content: bytes, at_ns: int) -> N
     if instance.state not in (VrrpState.BACKUP, VrrpState.MASTER):
         instance.counters.drop("not_running")  # I4, D19
         return
+    if instance.is_owner and instance.config.owner_ignore_adverts:
+        instance.counters.drop("owner_ignores")
+        return
     instance.counters.adverts_received += 1
     if not advert.same_addresses:
         instance.counters.drop("addr_list_differs")
-    if advert.priority == OWNER_PRIORITY and instance.is_owner:
-        text = f"{instance.config.name}: {family.text(advert.source)} is address owner too (priority 255)"
-        instance.turn.effects.append(Log("warning", text))  # M8, P6
+    if instance.is_owner:
+        _look_for_rival(instance, advert)
     rule = RULES[instance.state, rank(instance, advert)]
     rule(instance, advert, content, max(at_ns, instance.entered_at_ns))
+
+
+def _look_for_rival(instance: Instance, advert: Advert) -> None:
+    """M8, P6: another owner is told of, and one that has gone is forgotten."""
+    if advert.priority == OWNER_PRIORITY and instance.rivalry.is_news(instance.turn.now_ns):
+        text = f"{instance.config.name}: {family.text(advert.source)} is address owner too (priority 255)"
+        instance.turn.effects.append(Log("warning", text))
+    if instance.rivalry.is_over(advert.source, advert.priority):
+        instance.rivalry.end(instance)
 
 
 def _await_successor(instance: Instance, advert: Advert, _content: bytes, at_ns: int) -> None:
@@ -150,6 +161,16 @@ def _yield(instance: Instance, advert: Advert, _content: bytes, at_ns: int) -> N
     instance.become_backup(cause, instance.master_down_interval_us, values)
 
 
+def _contest(instance: Instance, advert: Advert, content: bytes, at_ns: int) -> None:
+    """M7; among owners, one that goes on although its address is lower is given way to."""
+    interval_us = max(advert.interval_us, instance.terms.interval_us)
+    if instance.is_owner and instance.rivalry.insists(advert.source, interval_us, instance.turn.now_ns):
+        instance.rivalry.give_in(instance)
+        _yield(instance, advert, content, at_ns)
+    else:
+        _correct(instance, advert, content, at_ns)
+
+
 def _correct(instance: Instance, _advert: Advert, _content: bytes, _at_ns: int) -> None:
     """M7, M10: a worse master; it and the neighbours whom it told are put right."""
     if not instance.config.lower_prio_no_advert:
@@ -176,6 +197,6 @@ RULES: dict[tuple[VrrpState, Rank], Rule] = {
     (VrrpState.MASTER, Rank.RELEASE): _reassert,
     (VrrpState.MASTER, Rank.HIGHER): _yield,
     (VrrpState.MASTER, Rank.TIE_WON_BY_SENDER): _yield,
-    (VrrpState.MASTER, Rank.TIE_WON_BY_US): _correct,
+    (VrrpState.MASTER, Rank.TIE_WON_BY_US): _contest,
     (VrrpState.MASTER, Rank.LOWER): _correct,
 }

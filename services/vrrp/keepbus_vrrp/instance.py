@@ -20,6 +20,7 @@ from keepbus_vrrp.counters import Counters
 from keepbus_vrrp.effects import Advertise, Count, Endpoint, Install, Remember
 from keepbus_vrrp.lease import Lease
 from keepbus_vrrp.netlink import Address
+from keepbus_vrrp.owners import LOWERED_PRIORITY, Rivalry
 from keepbus_vrrp.sentences import seconds
 from keepbus_vrrp.series import Series
 from keepbus_vrrp.terms import Copies, Terms
@@ -77,6 +78,7 @@ class Instance(Series):
         self.preempt_at_ns = 0
         self.message_sum = False
         self.last_correction_at_ns = 0
+        self.rivalry = Rivalry()
         self.counters = Counters()
         self.configure(config, lease=lease)
 
@@ -90,10 +92,9 @@ class Instance(Series):
             self.turn.effects.append(Log("error", text))
         if config.version == 2 or self.state is not VrrpState.BACKUP:
             self.master_interval_us = self.terms.interval_us
-        self.announcer.space(config.garp.interval_us, config.garp.gna_interval_us)
-        self._derive()
+        self.derive()
 
-    def _derive(self) -> None:
+    def derive(self) -> None:
         """Compile what depends on configuration, source address and checksum form."""
         self.familiar = b""
         self._advert: Copies = ()
@@ -102,7 +103,7 @@ class Instance(Series):
     @property
     def effective_priority(self) -> int:
         """What the instance advertises; tracking will add to it (P4)."""
-        return self.config.priority
+        return LOWERED_PRIORITY if self.rivalry.lowered else self.config.priority
 
     @property
     def is_owner(self) -> bool:
@@ -149,7 +150,7 @@ class Instance(Series):
         if (endpoint, source) != (self.endpoint, self.source):
             self.endpoint = endpoint
             self.source = source
-            self._derive()
+            self.derive()
 
     def take_mtu(self, mtu: int) -> None:
         """Adverts are never fragmented (F10): what does not fit at the beginning is left out of them. A lower
@@ -165,7 +166,7 @@ class Instance(Series):
             return False
         self.master_source, self.master_priority = source, priority
         if self.config.skip_check_adv_addr:
-            self._derive()
+            self.derive()
         return True
 
     def take_checksum_form(self, message_sum: bool) -> None:
@@ -175,7 +176,7 @@ class Instance(Series):
             text = f"{self.config.name}: checksums over {form} from now on, as the master's are"
             self.turn.effects.append(Log("info", text))
             self.message_sum = message_sum
-            self._derive()
+            self.derive()
 
     # States
 
@@ -198,6 +199,7 @@ class Instance(Series):
 
     def become_master(self, cause: str, inputs: dict[str, str]) -> None:
         """Advert, addresses, then (when the kernel has confirmed them) announcements (M14)."""
+        self.rivalry.end(self)
         self._transition(VrrpState.MASTER, cause, inputs)
         self.state = VrrpState.MASTER
         self._reign()

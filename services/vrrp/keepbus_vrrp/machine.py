@@ -36,6 +36,7 @@ from keepbus_vrrp.instance import Instance, key_of
 from keepbus_vrrp.patience import patience_ns
 from keepbus_vrrp.placement import Placement
 from keepbus_vrrp.refusal import Refused
+from keepbus_vrrp.start_delay import StartDelay
 from keepbus_vrrp.statistics import Statistics
 from keepbus_vrrp.timers import NEVER, NS_PER_US
 from keepbus_vrrp.turn import Turn
@@ -56,6 +57,7 @@ class Machine:
         self._groups = Groups(self._turn)
         self._placement = Placement(self._turn)
         self._drops = Drops()
+        self._start_delay = StartDelay(self._turn, self._begin)
         self._reported_transitions = 0
         self._gather_ns = 0
         self._least_slack_ns = NEVER
@@ -242,6 +244,7 @@ class Machine:
 
     def _apply(self, section: VrrpSection) -> None:
         """Make the instances be those of the section."""
+        self._turn.pacing.configure(section)
         wanted = {key_of(config): config for config in section.instances}
         names = {config.name for config in section.instances}
         for key, running in self.instances.items():
@@ -266,8 +269,10 @@ class Machine:
         self._groups.configure(section.sync_groups, self.instances.values())
         for instance in self.instances.values():
             self._look_at(instance)
-        start.begin(fresh, self._groups, self._memories, self._turn)
-        self._memories = ()
+        if self._start_delay.holds(section, self._memories):
+            start.remove_left_over(fresh, self._turn)
+        else:
+            self._begin()
         self._least_slack_ns = min((each.terms.slack_ns for each in self.instances.values()), default=NEVER)
         self._statistics.begin()
         self._report()
@@ -278,6 +283,12 @@ class Machine:
         if gather_ns != self._gather_ns:
             self._gather_ns = gather_ns
             self._turn.effects.append(Gather(gather_ns))
+
+    def _begin(self) -> None:
+        """Start what is in Initialize."""
+        waiting = [each for each in self.instances.values() if each.state is VrrpState.INIT]
+        start.begin(waiting, self._groups, self._memories, self._turn)
+        self._memories = ()
 
     def _drop(self, instance: Instance) -> None:
         """The instance is not configured any more."""
@@ -347,6 +358,8 @@ class Machine:
             f"{count} instance{'s' if count > 1 else ''}: {states.count(VrrpState.MASTER)} MASTER, "
             f"{states.count(VrrpState.BACKUP)} BACKUP, {states.count(VrrpState.FAULT)} FAULT"
         )
+        if VrrpState.INIT in states:
+            detail += f", {states.count(VrrpState.INIT)} waiting for the end of the start delay"
         if unleased:
             named = ", ".join(unleased[:3]) + (" and others" if len(unleased) > 3 else "")
             detail += f"; no address lease below 1 s advert_int: {named}"

@@ -77,6 +77,12 @@ def _group_obstacle(group: Group, left: Mapping[str, tuple[Record, Memory, str]]
     return ""
 
 
+def remove_left_over(instances: Iterable[Instance], turn: Turn) -> None:
+    """While instances wait to start, nothing of an earlier run answers for their addresses (E7)."""
+    for instance in instances:
+        _remove(turn, instance.key, instance.all_addresses)
+
+
 def _obstacle(instance: Instance, found: Record, lease_end_ns: int) -> str:
     if instance.faults:
         return instance.faults[0]

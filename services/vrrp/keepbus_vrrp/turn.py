@@ -6,6 +6,7 @@ from keepbus.runtime.machine import Effect
 from keepbus_vrrp.effects import Remove
 from keepbus_vrrp.links import Links
 from keepbus_vrrp.netlink import Address
+from keepbus_vrrp.pacing import Pacing
 from keepbus_vrrp.timers import Timers
 
 
@@ -13,11 +14,11 @@ class Turn:
     """The moment, the effects collected so far, the timers and interfaces."""
 
     __slots__ = (
-        "announce_free_at_ns",
         "boot_id",
         "effects",
         "links",
         "now_ns",
+        "pacing",
         "timers",
         "transitions",
         "wall_offset_ns",
@@ -35,8 +36,7 @@ class Turn:
         """The kernel's."""
         self.transitions = 0
         """Of all instances since the start."""
-        self.announce_free_at_ns: dict[tuple[str, bytes], int] = {}
-        """Per interface name and protocol: from when on the next announcement may be sent."""
+        self.pacing = Pacing()
 
     def remove(self, key: str, addresses: tuple[Address, ...]) -> None:
         """Take addresses of the instance `key` off; own doings are not told by the kernel."""
