@@ -107,8 +107,31 @@ def test_many_timers_at_once_are_fired_in_turns() -> None:
     while timers.next_at_ns() is not None:
         timers.fire(5)
         turns += 1
-    assert turns == 4
+    assert turns == 7
     assert all(alarm.fired == [5] for alarm in alarms)
+
+
+def test_masters_come_first_and_many_of_them_hold_nobody_up() -> None:
+    """A lease that ends is worse than an address that comes a little later, but it comes."""
+    timers = Timers()
+    order: list[str] = []
+    for number in range(100):
+        timers.arm(Timer(lambda _due_at_ns: order.append("takeover")), number)
+        timers.arm_renewal(Timer(lambda _due_at_ns: order.append("advert")), 1000 + number)
+    assert timers.next_renewal_at_ns() == 1000
+    timers.fire(5000)
+    assert order == ["advert"] * 64 + ["takeover"] * 8
+    timers.fire(5000)
+    assert order[72:] == ["advert"] * 36 + ["takeover"] * 8
+
+
+def test_a_master_that_becomes_backup_does_not_stand_among_the_masters() -> None:
+    timers = Timers()
+    timer = Timer(lambda _due_at_ns: None)
+    timers.arm_renewal(timer, 10)
+    timers.cancel(timer)
+    timers.arm(timer, 20)
+    assert (timers.next_renewal_at_ns(), timers.next_at_ns()) == (None, 20)
 
 
 def test_against_a_plain_list_of_moments() -> None:
@@ -125,7 +148,8 @@ def test_against_a_plain_list_of_moments() -> None:
                 wanted.pop(index, None)
             case _:
                 wanted[index] = now + random_.randrange(1, 100)
-                timers.arm(alarms[index].timer, wanted[index])
+                arm = random_.choice((timers.arm, timers.arm_renewal))
+                arm(alarms[index].timer, wanted[index])
         assert timers.next_at_ns() == min(wanted.values(), default=None)
         now += random_.randrange(5)
         due = {index for index, moment in wanted.items() if moment <= now}

@@ -113,6 +113,7 @@ def _accept(instance: Instance, advert: Advert, at_ns: int) -> None:
     instance.wishes_master = False
     if advert.interval_us != instance.master_interval_us:
         instance.master_interval_us = advert.interval_us  # L1
+        instance.publish()
         if advert.interval_us > 10 * instance.terms.interval_us:  # L5
             text = (
                 f"{instance.config.name}: {family.text(advert.source)} advertises every "
@@ -135,7 +136,9 @@ def _reassert(instance: Instance, _advert: Advert, _content: bytes, _at_ns: int)
     """M3, M4: somebody released; tell his backups at once who is master."""
     instance.counters.priority_zero_received += 1
     instance.advertise()
-    instance.turn.timers.arm(instance.timer, instance.turn.now_ns + instance.terms.interval_us * NS_PER_US)
+    instance.turn.timers.arm_renewal(
+        instance.timer, instance.turn.now_ns + instance.terms.interval_us * NS_PER_US
+    )
 
 
 def _yield(instance: Instance, advert: Advert, _content: bytes, at_ns: int) -> None:

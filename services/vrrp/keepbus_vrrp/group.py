@@ -137,32 +137,29 @@ class Group(Series):
             )
         )
         last = self.history[-1]
-        self.turn.effects.extend(
-            (
-                Remember(self.key, text, holds_lease=False),
-                Publish(contracts.GroupTransitioned(group=self.config.name, life=self.life, transition=last)),
-                Log(
-                    "warning" if state is VrrpState.FAULT else "info",
-                    f"sync group {self.config.name}: {last.from_state} -> {last.to_state}: {cause}",
-                ),
-            )
+        self.turn.effects.append(Remember(self.key, text, holds_lease=False))
+        self.turn.telling.say(
+            Publish(contracts.GroupTransitioned(group=self.config.name, life=self.life, transition=last)),
+            Log(
+                "warning" if state is VrrpState.FAULT else "info",
+                f"sync group {self.config.name}: {last.from_state} -> {last.to_state}: {cause}",
+            ),
         )
         self._publish()
 
     def _publish(self) -> None:
-        self.turn.effects.append(
-            Publish(
-                contracts.SyncGroup(
-                    name=self.config.name,
-                    members=tuple(each.config.name for each in self.members),
-                    life=self.life,
-                    state=self.state,
-                    transitions=self.transitions,
-                    since_ns=self.since_ns,
-                    cause=self.cause,
-                    history=self.history,
-                )
-            )
+        self.turn.telling.say_of(self, lambda: (Publish(self._body()),))
+
+    def _body(self) -> contracts.SyncGroup:
+        return contracts.SyncGroup(
+            name=self.config.name,
+            members=tuple(each.config.name for each in self.members),
+            life=self.life,
+            state=self.state,
+            transitions=self.transitions,
+            since_ns=self.since_ns,
+            cause=self.cause,
+            history=self.history,
         )
 
 
@@ -182,7 +179,8 @@ class Groups:
             instance.group = None
         wanted = {config.name: config for config in configs}
         for name in self._groups.keys() - wanted.keys():
-            self._turn.effects.extend((Forget(self._groups.pop(name).key), _withdrawal(name)))
+            self._turn.effects.append(Forget(self._groups.pop(name).key))
+            self._turn.telling.say(_withdrawal(name))
         for name, config in wanted.items():
             group = self._groups.get(name)
             if group is None:

@@ -206,7 +206,7 @@ class Instance(Series):
         self.counters.became_master += 1
         self.failed.clear()
         self.advertise(confirm=True)
-        self.turn.timers.arm(self.timer, self.turn.now_ns + self.terms.interval_us * NS_PER_US)
+        self.turn.timers.arm_renewal(self.timer, self.turn.now_ns + self.terms.interval_us * NS_PER_US)
         self._tell()
 
     def become_backup(
@@ -253,7 +253,7 @@ class Instance(Series):
         self.holds_addresses = True
         self._reign()
         self.advertise(confirm=True)
-        self.turn.timers.arm(self.timer, self.turn.now_ns + self.terms.interval_us * NS_PER_US)
+        self.turn.timers.arm_renewal(self.timer, self.turn.now_ns + self.terms.interval_us * NS_PER_US)
         self.remember()
         self.publish()
 
@@ -311,7 +311,7 @@ class Instance(Series):
                 self.announcer.burst(garp.master_repeat, addresses=addresses, delay_us=delay_us)
         for address in addresses:
             if address.address not in self.failed:
-                self.turn.effects.append(publication.address(self, address.address, "added"))
+                self.turn.telling.say(publication.address(self, address.address, "added"))
         if not self.holds_addresses:
             self.holds_addresses = True
             self.publish()
@@ -327,8 +327,8 @@ class Instance(Series):
         self.turn.timers.arm(self.timer, from_ns + wait_us * NS_PER_US)
 
     def publish(self) -> None:
-        """Put the state on the bus as it is now."""
-        self.turn.effects.append(publication.state(self))
+        """Put the state on the bus, as it is when its turn comes."""
+        self.turn.telling.say_of(self, lambda: (publication.state(self),))
 
     def _on_timer(self, due_at_ns: int) -> None:
         turn = self.turn
@@ -346,7 +346,7 @@ class Instance(Series):
             next_at_ns = due_at_ns + self.terms.interval_us * NS_PER_US
             if next_at_ns <= turn.now_ns:
                 next_at_ns = turn.now_ns + self.terms.interval_us * NS_PER_US
-            turn.timers.arm(self.timer, next_at_ns)
+            turn.timers.arm_renewal(self.timer, next_at_ns)
 
     def _reign(self) -> None:
         self.familiar = b""
@@ -365,6 +365,7 @@ class Instance(Series):
         if self.state is not VrrpState.MASTER:
             return
         self.counters.released_master += 1
+        self.turn.timers.cancel(self.timer)
         self.lease.end()
         if release:
             self.counters.priority_zero_sent += 1
@@ -377,7 +378,7 @@ class Instance(Series):
     def _tell(self, *, release: bool = False) -> None:
         """A transition is remembered before anybody hears of it, so that its number never repeats (N1)."""
         self.remember()
-        self.turn.effects.extend(publication.transition(self))
+        self.turn.telling.say(*publication.transition(self))
         self.publish()
         if self.group is not None:
             self.group.moved(self, release=release)

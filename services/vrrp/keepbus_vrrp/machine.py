@@ -27,7 +27,7 @@ from keepbus.runtime.machine import (
     StopRequested,
     Withdraw,
 )
-from keepbus_vrrp import events, family, packet, publication, reload, start, strangers
+from keepbus_vrrp import events, family, packet, publication, reload, start, strangers, telling
 from keepbus_vrrp.drops import Drops
 from keepbus_vrrp.effects import Endpoint, Forget, Gather, ReadKernel, Recall
 from keepbus_vrrp.election import receive
@@ -88,7 +88,7 @@ class Machine:
         turn.now_ns = now_ns
         effects = turn.effects = []
         timers = turn.timers
-        next_at_ns = timers.next_at_ns()
+        next_at_ns = timers.next_renewal_at_ns()
         if next_at_ns is not None and now_ns - next_at_ns > self._least_slack_ns:
             self._step_down_late()
         for event in events_:
@@ -99,13 +99,18 @@ class Machine:
         timers.fire(now_ns)
         if turn.transitions != self._reported_transitions and not self._stopped:
             self._reported_transitions = turn.transitions
-            self._report()
+            turn.telling.say_of(self, self._report)
             self._gather()
+        if turn.telling:
+            next_at_ns = timers.next_at_ns()
+            busy = next_at_ns is not None and next_at_ns <= now_ns
+            effects += turn.telling.take(1 if busy else telling.MOST_PER_TURN)
         return effects
 
     def wake_at_ns(self) -> int | None:
-        """When the first timer is due."""
-        return self._turn.timers.next_at_ns()
+        """When the first timer is due; at once when something is still to be told."""
+        turn = self._turn
+        return turn.now_ns if turn.telling else turn.timers.next_at_ns()
 
     def _step_down_late(self) -> None:
         for instance in self.instances.values():
@@ -275,7 +280,7 @@ class Machine:
             self._begin()
         self._least_slack_ns = min((each.terms.slack_ns for each in self.instances.values()), default=NEVER)
         self._statistics.begin()
-        self._report()
+        self._turn.telling.say_of(self, self._report)
         self._gather()
 
     def _gather(self) -> None:
@@ -298,7 +303,7 @@ class Machine:
 
     def _withdraw(self, name: str) -> None:
         for cls in (contracts.Instance, contracts.Statistics):
-            self._turn.effects.append(Withdraw(f"{cls.TOPIC}/{quote(name)}"))
+            self._turn.telling.say(Withdraw(f"{cls.TOPIC}/{quote(name)}"))
 
     def _on_stop(self, _event: StopRequested) -> None:
         if not self._stopped:
@@ -306,7 +311,7 @@ class Machine:
             for instance in self.instances.values():
                 instance.become_stop("stopped", keep_addresses=self._keep_addresses)
             self._groups.stop("stopped")
-        self._turn.effects.append(Exit())
+        self._turn.effects += (*self._turn.telling.take_all(), Exit())
 
     # Answers of the kernel
 
@@ -347,10 +352,9 @@ class Machine:
 
     # Telling
 
-    def _report(self) -> None:
+    def _report(self) -> list[Effect]:
         if not self.instances:
-            self._turn.effects.append(Report(Status.IDLE, "no vrrp_instance is configured"))
-            return
+            return [Report(Status.IDLE, "no vrrp_instance is configured")]
         states = [instance.state for instance in self.instances.values()]
         count = len(states)
         unleased = [each.config.name for each in self.instances.values() if each.terms.too_fast_for_lease]
@@ -363,4 +367,4 @@ class Machine:
         if unleased:
             named = ", ".join(unleased[:3]) + (" and others" if len(unleased) > 3 else "")
             detail += f"; no address lease below 1 s advert_int: {named}"
-        self._turn.effects.append(Report(Status.READY, detail))
+        return [Report(Status.READY, detail)]

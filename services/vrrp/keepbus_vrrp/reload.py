@@ -33,7 +33,7 @@ def _change_master(instance: Instance, before: tuple[Address, ...], after: tuple
     turn.remove(instance.key, removed)
     instance.failed.difference_update(added)
     instance.advertise()
-    turn.timers.arm(instance.timer, turn.now_ns + instance.terms.interval_us * NS_PER_US)
+    turn.timers.arm_renewal(instance.timer, turn.now_ns + instance.terms.interval_us * NS_PER_US)
     if before != after or not instance.terms.leased:
         # All of them: removing a primary address takes its secondaries with it, and a lease may have ended.
         turn.effects.append(Install(instance.key, after, instance.terms.valid_s, added))

@@ -107,11 +107,9 @@ def _resume(instance: Instance, sent_at_ns: int) -> None:
     silent_us = (instance.turn.now_ns - sent_at_ns) // NS_PER_US
     instance.resume()
     name = instance.config.name
-    instance.turn.effects.extend(
-        (
-            Publish(Resumed(instance=name, life=instance.life, state=VrrpState.MASTER, silent_us=silent_us)),
-            Log("warning", f"{name}: goes on as MASTER, {silent_us / 1e6:.3f} s after the last advert"),
-        )
+    instance.turn.telling.say(
+        Publish(Resumed(instance=name, life=instance.life, state=VrrpState.MASTER, silent_us=silent_us)),
+        Log("warning", f"{name}: goes on as MASTER, {silent_us / 1e6:.3f} s after the last advert"),
     )
 
 

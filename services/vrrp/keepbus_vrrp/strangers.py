@@ -36,7 +36,7 @@ def find_removed(instances: Iterable[Instance]) -> None:
 
 def _release(instance: Instance, address: bytes) -> None:
     text = family.text(address)
-    instance.turn.effects.append(publication.address(instance, address, "lost", "removed by another program"))
+    instance.turn.telling.say(publication.address(instance, address, "lost", "removed by another program"))
     skew_us = instance.skew_time_us
     instance.become_backup(
         f"another program removed {text} from {instance.config.interface}",

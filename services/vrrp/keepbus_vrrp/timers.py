@@ -15,7 +15,8 @@ NEVER = 1 << 63
 """A moment that does not come, CLOCK_BOOTTIME nanoseconds."""
 
 _LEAST_LEASED_INTERVAL_US = 1_000_000
-_MOST_FIRED_PER_TURN = 16
+_MOST_RENEWALS_PER_TURN = 64
+_MOST_OTHERS_PER_TURN = 8
 
 
 def skew_time_us(version: int, priority: int, interval_us: int) -> int:
@@ -46,69 +47,97 @@ def kernel_can_lease(advert_interval_us: int) -> bool:
 class Timer:
     """One moment to wait for. `due_at_ns` may be moved later at the cost of a store, see `Timers`."""
 
-    __slots__ = ("action", "armed_at_ns", "due_at_ns")
+    __slots__ = ("action", "armed_at_ns", "due_at_ns", "entry")
 
     def __init__(self, action: Callable[[int], None]) -> None:
         self.action = action
         """Called with the moment that was waited for."""
         self.due_at_ns = NEVER
         self.armed_at_ns = NEVER
-        """The moment of this timer's one valid entry in the heap; older entries are void (T11)."""
+        """The moment of this timer's one valid entry in a heap."""
+        self.entry = 0
+        """That entry's number; others are void (T11)."""
+
+
+_Heap = list[tuple[int, int, Timer]]
 
 
 class Timers:
-    """A heap of timers that is put right lazily.
+    """Heaps of timers that are put right lazily: one of the masters' next adverts, one of all others.
 
     An accepted advert moves a master-down timer later, thousands of times a second. That only stores the new
     moment; the entry in the heap stays early and is moved when it comes to the top.
     """
 
-    __slots__ = ("_heap", "_pushes")
+    __slots__ = ("_others", "_pushes", "_renewals")
 
     def __init__(self) -> None:
-        self._heap: list[tuple[int, int, Timer]] = []
+        self._renewals: _Heap = []
+        self._others: _Heap = []
         self._pushes = 0
 
     def arm(self, timer: Timer, due_at_ns: int) -> None:
         """Wait for due_at_ns instead of what was waited for before."""
         timer.due_at_ns = due_at_ns
         if due_at_ns < timer.armed_at_ns:
-            timer.armed_at_ns = due_at_ns
-            self._pushes += 1
-            heapq.heappush(self._heap, (due_at_ns, self._pushes, timer))
+            self._push(self._others, timer, due_at_ns)
+
+    def arm_renewal(self, timer: Timer, due_at_ns: int) -> None:
+        """As `arm`, for an advert of a master, whose lease ends if it comes late."""
+        timer.due_at_ns = due_at_ns
+        self._push(self._renewals, timer, due_at_ns)
 
     def cancel(self, timer: Timer) -> None:
         """Wait for nothing."""
-        timer.due_at_ns = NEVER
+        timer.due_at_ns = timer.armed_at_ns = NEVER
+        timer.entry = 0
 
     def next_at_ns(self) -> int | None:
         """The earliest moment that a timer waits for."""
-        heap = self._heap
+        renewal_at_ns = self._next_at_ns(self._renewals)
+        other_at_ns = self._next_at_ns(self._others)
+        if renewal_at_ns is None or other_at_ns is None:
+            return other_at_ns if renewal_at_ns is None else renewal_at_ns
+        return min(renewal_at_ns, other_at_ns)
+
+    def next_renewal_at_ns(self) -> int | None:
+        """When the first master's advert is due."""
+        return self._next_at_ns(self._renewals)
+
+    def fire(self, now_ns: int) -> None:
+        """Call the actions of timers that are due: masters' adverts first, then others, the earliest first.
+
+        Only so many of each: when hundreds of instances take over at once, the sockets are looked into in
+        between, and who is master already stays it. What is left makes the next turn due at once.
+        """
+        self._fire(self._renewals, now_ns, _MOST_RENEWALS_PER_TURN)
+        self._fire(self._others, now_ns, _MOST_OTHERS_PER_TURN)
+
+    def _push(self, heap: _Heap, timer: Timer, due_at_ns: int) -> None:
+        self._pushes += 1
+        timer.armed_at_ns = due_at_ns
+        timer.entry = self._pushes
+        heapq.heappush(heap, (due_at_ns, self._pushes, timer))
+
+    def _next_at_ns(self, heap: _Heap) -> int | None:
         while heap:
-            at_ns, _, timer = heap[0]
-            if timer.armed_at_ns != at_ns:
+            at_ns, number, timer = heap[0]
+            if timer.entry != number:
                 heapq.heappop(heap)
             elif timer.due_at_ns == at_ns:
                 return at_ns
-            elif timer.due_at_ns == NEVER:
-                heapq.heappop(heap)
-                timer.armed_at_ns = NEVER
             else:
-                timer.armed_at_ns = timer.due_at_ns
                 self._pushes += 1
+                timer.armed_at_ns = timer.due_at_ns
+                timer.entry = self._pushes
                 heapq.heapreplace(heap, (timer.due_at_ns, self._pushes, timer))
         return None
 
-    def fire(self, now_ns: int) -> None:
-        """Call the actions of timers that are due, the earliest first.
-
-        Only so many: when hundreds of instances take over at once, the sockets are looked into in between.
-        What is left makes the next turn due at once.
-        """
-        for _ in range(_MOST_FIRED_PER_TURN):
-            at_ns = self.next_at_ns()
+    def _fire(self, heap: _Heap, now_ns: int, most: int) -> None:
+        for _ in range(most):
+            at_ns = self._next_at_ns(heap)
             if at_ns is None or at_ns > now_ns:
                 return
-            timer = heapq.heappop(self._heap)[2]
-            timer.armed_at_ns = timer.due_at_ns = NEVER
+            timer = heapq.heappop(heap)[2]
+            self.cancel(timer)
             timer.action(at_ns)

@@ -7,6 +7,7 @@ from keepbus_vrrp.effects import Remove
 from keepbus_vrrp.links import Links
 from keepbus_vrrp.netlink import Address
 from keepbus_vrrp.pacing import Pacing
+from keepbus_vrrp.telling import Telling
 from keepbus_vrrp.timers import Timers
 
 
@@ -19,6 +20,7 @@ class Turn:
         "links",
         "now_ns",
         "pacing",
+        "telling",
         "timers",
         "transitions",
         "wall_offset_ns",
@@ -30,6 +32,8 @@ class Turn:
         self.wall_offset_ns = 0
         """Wall clock minus CLOCK_BOOTTIME."""
         self.effects: list[Effect] = []
+        """Of this turn, in their order; what the bus is told comes last."""
+        self.telling = Telling()
         self.timers = Timers()
         self.links = Links()
         self.boot_id = ""
