@@ -25,8 +25,12 @@ class World:
         self.delay_ns = delay_ns
         self.loss = 0.0
         """Part of the packets that are lost, for each receiver by itself."""
+        self.duplication = 0.0
+        """Part of the packets that arrive twice, each time with a delay of its own."""
         self.cut: set[tuple[str, str]] = set()
         """Directed links, sender and receiver, that carry nothing."""
+        self.clogged: dict[tuple[str, str], list[bytes]] = {}
+        """Directed links that hold everything back until `release`."""
         self.watchers: list[Callable[[], None]] = []
         """Called after every happening."""
         self._queue: list[tuple[int, int, Callable[[], None]]] = []
@@ -44,9 +48,23 @@ class World:
     def broadcast(self, sender: Node, octets: bytes) -> None:
         """A packet for everybody else."""
         for node in self.nodes:
-            if node is sender or (sender.name, node.name) in self.cut or self.random.random() < self.loss:
+            link = (sender.name, node.name)
+            if node is sender or link in self.cut or (self.loss and self.random.random() < self.loss):
                 continue
-            self._deliver(node, octets)
+            if link in self.clogged:
+                self.clogged[link].append(octets)
+                continue
+            self.deliver(node, octets)
+            if self.duplication and self.random.random() < self.duplication:
+                self.deliver(node, octets)
+
+    def release(self, link: tuple[str, str]) -> None:
+        """What a clogged link held back arrives, in no order."""
+        held = self.clogged.pop(link, [])
+        for node in self.nodes:
+            if node.name == link[1]:
+                for octets in held:
+                    self.deliver(node, octets)
 
     def run(self, until_ns: int) -> None:
         """Let everything happen up to a moment."""
@@ -57,7 +75,8 @@ class World:
                 watch()
         self.now_ns = until_ns
 
-    def _deliver(self, node: Node, octets: bytes) -> None:
+    def deliver(self, node: Node, octets: bytes) -> None:
+        """A packet for one node, after a random delay."""
         arrival_ns = self.now_ns + self.random.randint(*self.delay_ns)
         self.at(arrival_ns, lambda: node.arrive(octets))
 
@@ -120,8 +139,7 @@ class Node:
         raise NotImplementedError
 
     def _sleep(self) -> None:
-        assert self.machine is not None
-        wake_at_ns = self.machine.wake_at_ns()
+        wake_at_ns = None if self.machine is None else self.machine.wake_at_ns()
         if wake_at_ns is None or wake_at_ns == self._awake_at_ns:
             return
         self._awake_at_ns = wake_at_ns

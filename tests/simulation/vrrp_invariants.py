@@ -1,0 +1,127 @@
+"""The invariants of reliability section 9, held against one simulated run.
+
+Each looks at what the kernels held, at what was on the wire, and at what was told; none believes the machine.
+"""
+
+from __future__ import annotations
+
+from vrrp_world import EXPIRY_LATENESS_NS, MS, Router
+
+from keepbus.contracts.vrrp import VrrpState
+from keepbus.testing.wire import World
+
+
+class Holders:
+    """Who holds the address: two together (R-I1, R-I2), or nobody (R-I6), longer than may be."""
+
+    def __init__(self, world: World, routers: list[Router], *, together_ns: int, nobody_ns: int) -> None:
+        """together_ns: while a router is frozen, dead or late. nobody_ns: the longest gap that has a cause."""
+        self._world, self._routers = world, routers
+        self._together_ns, self._nobody_ns = together_ns, nobody_ns
+        self._two_since_ns: int | None = None
+        self._none_since_ns = world.now_ns
+        self._troubled = False
+        """A router was frozen, dead or cut off while two held the address."""
+        self.excused_until_ns = 0
+        """Until then both may be right, or nobody may know (a cut, a loss, and what they leave behind)."""
+        self.caused_at_ns = world.now_ns
+        """Of the last thing that may leave nobody for a while."""
+        self.wrongs: list[str] = []
+        world.watchers.append(self.look)
+
+    def excuse(self, until_ns: int) -> None:
+        """The wire is not whole until then."""
+        self.excused_until_ns = max(self.excused_until_ns, until_ns)
+
+    def look(self) -> None:
+        """After every happening."""
+        now_ns = self._world.now_ns
+        holding = [router for router in self._routers if router.held_until_ns > now_ns]
+        if len(holding) != 0:
+            if self._none_since_ns:
+                self._nobody(now_ns)
+                self._none_since_ns = 0
+        elif not self._none_since_ns:
+            self._none_since_ns = now_ns
+        if len(holding) < 2:
+            if self._two_since_ns is not None:
+                self._two(now_ns)
+            self._two_since_ns = None
+            return
+        if self._two_since_ns is None:
+            self._two_since_ns, self._troubled = now_ns, False
+        self._troubled = self._troubled or not all(router.works for router in holding)
+
+    def end(self) -> None:
+        """Judge what still lasts."""
+        if self._two_since_ns is not None:
+            self._two(self._world.now_ns)
+        if self._none_since_ns:
+            self._nobody(self._world.now_ns)
+
+    def _two(self, now_ns: int) -> None:
+        assert self._two_since_ns is not None
+        since_ns = max(self._two_since_ns, self.excused_until_ns)
+        bound_ns = self._together_ns if self._troubled else self._world.delay_ns[1]
+        if now_ns - since_ns > bound_ns:
+            self.wrongs.append(
+                f"R-I{2 if self._troubled else 1}: two held the address for {(now_ns - since_ns) / MS:.3f} ms, "
+                f"{bound_ns / MS:.3f} ms may be"
+            )
+
+    def _nobody(self, now_ns: int) -> None:
+        since_ns = max(self._none_since_ns, self.caused_at_ns, self.excused_until_ns)
+        if now_ns - since_ns > self._nobody_ns:
+            self.wrongs.append(
+                f"R-I6: nobody held the address for {(now_ns - since_ns) / MS:.3f} ms, "
+                f"{self._nobody_ns / MS:.3f} ms may be"
+            )
+
+
+def transitions(routers: list[Router], most: int) -> list[str]:
+    """N1, R-I11: numbers go up by one within a life and never come twice; and there are not too many."""
+    wrongs = []
+    for router in routers:
+        expected: dict[str, int] = {}
+        for told in router.told:
+            number = expected.get(told.life, 0) + 1
+            if told.transition.number != number:
+                wrongs.append(
+                    f"N1: {router.name} told transition {told.transition.number} of life {told.life}, "
+                    f"{number} was next"
+                )
+            expected[told.life] = told.transition.number
+        if len(router.told) > most:
+            wrongs.append(f"R-I11: {router.name} made {len(router.told)} transitions, {most} may be")
+    return wrongs
+
+
+def settled(routers: list[Router], *, was_master: Router | None, preempts: bool) -> list[str]:
+    """R-I3, R-I4, R-I9: one master, the right one, and it alone has the address."""
+    masters = [router for router in routers if router.state is VrrpState.MASTER]
+    if len(masters) != 1:
+        return ["R-I3: " + ", ".join(f"{router.name} is {router.state}" for router in routers)]
+    wrongs = []
+    (master,) = masters
+    best = max(router.config.priority for router in routers)
+    if preempts and master.config.priority != best:
+        wrongs.append(f"R-I4: {master.name} of priority {master.config.priority} is master, {best} is there")
+    if not preempts and was_master is not None and master is not was_master:
+        wrongs.append(f"R-I4: {was_master.name} was master, nobody preempts, and {master.name} is it now")
+    holding = [router.name for router in routers if router.holds()]
+    if holding != [master.name]:
+        wrongs.append(f"R-I9: {master.name} is master, the address is held by {holding}")
+    return wrongs
+
+
+def lease_bound_ns(routers: list[Router]) -> int:
+    """R-I2: the longest lease, and how late the kernel may be. Below a second there is none."""
+    if any(router.config.advert_interval_us < 1_000_000 for router in routers):
+        return 1 << 62
+    return (
+        max(
+            (2 * router.config.advert_interval_us // 1_000_000 * 1_000_000_000 for router in routers),
+            default=0,
+        )
+        + EXPIRY_LATENESS_NS
+    )
