@@ -5,6 +5,8 @@ Each looks at what the kernels held, at what was on the wire, and at what was to
 
 from __future__ import annotations
 
+import itertools
+
 from vrrp_world import EXPIRY_LATENESS_NS, MS, Router
 
 from keepbus.contracts.vrrp import VrrpState
@@ -15,13 +17,12 @@ class Holders:
     """Who holds the address: two together (R-I1, R-I2), or nobody (R-I6), longer than may be."""
 
     def __init__(self, world: World, routers: list[Router], *, together_ns: int, nobody_ns: int) -> None:
-        """together_ns: while a router is frozen, dead or late. nobody_ns: the longest gap that has a cause."""
+        """together_ns: while one is frozen, dead or late. nobody_ns: the longest gap that has a cause."""
         self._world, self._routers = world, routers
         self._together_ns, self._nobody_ns = together_ns, nobody_ns
-        self._two_since_ns: int | None = None
-        self._none_since_ns = world.now_ns
-        self._troubled = False
-        """A router was frozen, dead or cut off while two held the address."""
+        self._pairs: dict[tuple[str, str], tuple[int, bool]] = {}
+        """Since when two hold the address, and whether one of them was frozen, dead or cut off meanwhile."""
+        self._none_since_ns = 0 if any(router.holds() for router in routers) else world.now_ns
         self.excused_until_ns = 0
         """Until then both may be right, or nobody may know (a cut, a loss, and what they leave behind)."""
         self.caused_at_ns = world.now_ns
@@ -43,29 +44,32 @@ class Holders:
                 self._none_since_ns = 0
         elif not self._none_since_ns:
             self._none_since_ns = now_ns
-        if len(holding) < 2:
-            if self._two_since_ns is not None:
-                self._two(now_ns)
-            self._two_since_ns = None
-            return
-        if self._two_since_ns is None:
-            self._two_since_ns, self._troubled = now_ns, False
-        self._troubled = self._troubled or not all(router.works for router in holding)
+        if len(holding) > 1 or self._pairs:
+            self._look_at_pairs(holding, now_ns)
+
+    def _look_at_pairs(self, holding: list[Router], now_ns: int) -> None:
+        together = set(itertools.combinations((router.name for router in holding), 2))
+        for pair in self._pairs.keys() - together:
+            self._two(pair, now_ns)
+        late = {router.name for router in holding if not router.works}
+        for pair in together:
+            since_ns, troubled = self._pairs.get(pair, (now_ns, False))
+            self._pairs[pair] = since_ns, troubled or not late.isdisjoint(pair)
 
     def end(self) -> None:
         """Judge what still lasts."""
-        if self._two_since_ns is not None:
-            self._two(self._world.now_ns)
+        for pair in list(self._pairs):
+            self._two(pair, self._world.now_ns)
         if self._none_since_ns:
             self._nobody(self._world.now_ns)
 
-    def _two(self, now_ns: int) -> None:
-        assert self._two_since_ns is not None
-        since_ns = max(self._two_since_ns, self.excused_until_ns)
-        bound_ns = self._together_ns if self._troubled else self._world.delay_ns[1]
+    def _two(self, pair: tuple[str, str], now_ns: int) -> None:
+        since_ns, troubled = self._pairs.pop(pair)
+        since_ns = max(since_ns, self.excused_until_ns)
+        name, bound_ns = ("R-I2", self._together_ns) if troubled else ("R-I1", self._world.delay_ns[1])
         if now_ns - since_ns > bound_ns:
             self.wrongs.append(
-                f"R-I{2 if self._troubled else 1}: two held the address for {(now_ns - since_ns) / MS:.3f} ms, "
+                f"{name}: {' and '.join(pair)} held the address for {(now_ns - since_ns) / MS:.3f} ms, "
                 f"{bound_ns / MS:.3f} ms may be"
             )
 

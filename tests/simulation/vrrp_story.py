@@ -1,8 +1,8 @@
 """Stories: what happens in one simulated run, made from a seed, as data that can be told and cut down.
 
 A story is routers, faults with their moments, and who belongs to the core that must settle in the end
-(reliability section 9). Moments and durations are in units of the longest advert interval, so that routers of 10 ms
-and of 40 s are treated alike.
+(reliability section 9). Moments and durations are in units of the longest advert interval, so that routers
+of 10 ms and of 40 s are treated alike.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from keepbus.config.model import VrrpInstance
 from vrrp_world import ADDRESS
+
+from keepbus.config.model import VrrpInstance
 
 _V2_INTERVALS_S = (*(1,) * 12, *(2,) * 6, 10, 255)
 _V3_INTERVALS_CS = (1, 1, 10, 10, 33, *(100,) * 6, *(125,) * 3, *(200,) * 5, 4095)
@@ -20,8 +21,8 @@ _SIZES = (2, 2, 2, 3, 3, 4, 5, 8)
 FAULT_PHASE = 40.0
 """Intervals from the start of the first router to healing."""
 KINDS = (
-    "crash", "crash", "freeze", "freeze", "pause", "stop", "restart", "link", "loss", "duplicates", "delays", "one way",
-    "isolate", "split", "clog", "priority", "reload", "clock", "rejected", "resign",
+    "crash", "crash", "freeze", "freeze", "pause", "stop", "restart", "link", "loss", "duplicates", "delays",
+    "one way", "isolate", "split", "clog", "priority", "priority", "reload", "clock", "rejected", "resign",
 )  # fmt: skip
 """What can happen; twice is twice as often."""
 OF_THE_WIRE = frozenset({"loss", "duplicates", "delays", "one way", "isolate", "split", "clog"})

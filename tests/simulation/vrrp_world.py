@@ -12,9 +12,9 @@ from typing import NamedTuple
 from keepbus_vrrp import effects, events, ipv4
 from keepbus_vrrp.instance import Instance
 from keepbus_vrrp.machine import Machine
-from keepbus_vrrp.netlink import FOREVER_S, IFF_RUNNING, IFF_UP, AddressMessage, LinkMessage
+from keepbus_vrrp.netlink import IFF_RUNNING, IFF_UP, AddressMessage, LinkMessage
 
-from keepbus.config.model import VirtualAddress, VrrpInstance, VrrpSection
+from keepbus.config.model import FOREVER_S, AddressFamily, VirtualAddress, VrrpInstance, VrrpSection
 from keepbus.contracts.vrrp import Transition, Transitioned, VrrpState
 from keepbus.runtime.machine import Configured, Effect, Event, Exit, Publish, StopRequested
 from keepbus.testing.wire import Node, World
@@ -147,7 +147,9 @@ class Router(Node):
             super().arrive(octets)
 
     def received(self, octets: bytes) -> Event:
-        return events.Received(_INTERFACE, ((octets, self.world.now_ns),))
+        return events.Received(
+            effects.Endpoint(_INTERFACE, AddressFamily.IPV4), ((octets, self.world.now_ns),)
+        )
 
     def perform(self, effect: Effect) -> Iterable[Event] | None:
         match effect:
@@ -178,10 +180,11 @@ class Router(Node):
         return None
 
     def _advertise(self, effect: effects.Advertise) -> list[Event]:
-        self._look_at(effect.datagram[_PRIORITY])
+        ((_, datagram),) = effect.copies
+        self._look_at(datagram[_PRIORITY])
         if not self.link_up:
             return [events.TransmitFailed(effect.instance, "Network is down")]
-        self.world.broadcast(self, effect.datagram)
+        self.world.broadcast(self, datagram)
         if effect.lease_end_ns:
             text, _, _, counters = self.memory.get(effect.instance, ("", 0, 0, (0,) * 6))
             self.memory[effect.instance] = (text, self.world.now_ns, effect.lease_end_ns, counters)

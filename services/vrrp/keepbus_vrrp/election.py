@@ -101,6 +101,7 @@ def _follow_or_preempt(instance: Instance, advert: Advert, content: bytes, at_ns
             _accept(instance, advert, at_ns)
             return
     instance.familiar = b""
+    instance.passed_over_at_ns = at_ns
     source = family.text(advert.source)
     _meet_master(instance, advert)
     instance.wait_cause = (

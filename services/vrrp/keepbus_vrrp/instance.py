@@ -76,6 +76,8 @@ class Instance(Series):
         self.wait_cause = ""
         """Why a backup waits, if not simply for the next advert."""
         self.preempt_at_ns = 0
+        self.passed_over_at_ns = 0
+        """Of the last advert that was worse than ours, while the timer ran on (B5)."""
         self.message_sum = False
         self.last_correction_at_ns = 0
         self.rivalry = Rivalry()
@@ -324,6 +326,7 @@ class Instance(Series):
         """Take over if nothing comes for wait_us after from_ns."""
         self.wait_us = wait_us
         self.wait_cause = cause
+        self.passed_over_at_ns = 0
         self.turn.timers.arm(self.timer, from_ns + wait_us * NS_PER_US)
 
     def publish(self) -> None:
@@ -334,10 +337,14 @@ class Instance(Series):
         turn = self.turn
         self.counters.late(turn.now_ns - due_at_ns)
         if self.state is VrrpState.BACKUP:
-            if self.group is None or self.group.admits(self):
+            heard_at_ns, wait_us = self.passed_over_at_ns, self.master_down_interval_us
+            if heard_at_ns and self.master_priority >= self.effective_priority:
+                # The master was worse than this router when it was heard, and is not any more (P5).
+                self.wait(wait_us, max(heard_at_ns, turn.now_ns - wait_us * NS_PER_US))
+            elif self.group is None or self.group.admits(self):
                 self.become_master(publication.takeover_cause(self), publication.inputs(self))
             else:
-                self.wait(self.master_down_interval_us, turn.now_ns, self.wait_cause)
+                self.wait(wait_us, turn.now_ns, self.wait_cause)
         elif self.state is VrrpState.MASTER:
             if self.lease.error and self.outlived_lease():
                 self.step_down_late()
