@@ -191,6 +191,18 @@ def test_b8_a_reload_may_shorten_the_timer_never_lengthen_it() -> None:
     assert router.instance.timer.due_at_ns == ns(4.5 + 1 + SKEW_100)
 
 
+def test_p5_a_master_that_a_reload_made_the_better_one_is_not_overtaken() -> None:
+    """Its adverts did not hold us back while they were worse than ours; now they are not."""
+    router = Router()
+    router.at(3, advert(90, at=3))
+    router.reload(3.2, config(priority=50))
+    router.at(DOWN_100)
+    assert router.state is BACKUP
+    router.play.wakes_at(3 + 3 + 206 / 256)  # priority 50: skew time 206/256 s
+    router.at(3 + 3 + 206 / 256)
+    assert router.state is MASTER
+
+
 def test_b9_fault_in_backup_sends_nothing() -> None:
     router = Router()
     scene = router.at(1, link(up=False))

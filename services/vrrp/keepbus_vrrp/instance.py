@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from keepbus.config.model import FOREVER_S, InitialState, VirtualAddress, VrrpInstance
 from keepbus.contracts.vrrp import VrrpState
 from keepbus.runtime.machine import Log
-from keepbus_vrrp import publication, record
+from keepbus_vrrp import publication, record, takeover
 from keepbus_vrrp.announce import Announcer, Frame, frames
 from keepbus_vrrp.counters import Counters
 from keepbus_vrrp.effects import Advertise, Count, Endpoint, Install, Remember
@@ -337,14 +337,7 @@ class Instance(Series):
         turn = self.turn
         self.counters.late(turn.now_ns - due_at_ns)
         if self.state is VrrpState.BACKUP:
-            heard_at_ns, wait_us = self.passed_over_at_ns, self.master_down_interval_us
-            if heard_at_ns and self.master_priority >= self.effective_priority:
-                # The master was worse than this router when it was heard, and is not any more (P5).
-                self.wait(wait_us, max(heard_at_ns, turn.now_ns - wait_us * NS_PER_US))
-            elif self.group is None or self.group.admits(self):
-                self.become_master(publication.takeover_cause(self), publication.inputs(self))
-            else:
-                self.wait(wait_us, turn.now_ns, self.wait_cause)
+            takeover.timer_expired(self)
         elif self.state is VrrpState.MASTER:
             if self.lease.error and self.outlived_lease():
                 self.step_down_late()
