@@ -139,17 +139,19 @@ class Node:
         raise NotImplementedError
 
     def _sleep(self) -> None:
-        wake_at_ns = None if self.machine is None else self.machine.wake_at_ns()
+        machine = self.machine
+        if machine is None:
+            return
+        wake_at_ns = machine.wake_at_ns()
         if wake_at_ns is None or wake_at_ns == self._awake_at_ns:
             return
         self._awake_at_ns = wake_at_ns
-        machine = self.machine
 
         def wake() -> None:
             if self._awake_at_ns == wake_at_ns:
                 self._awake_at_ns = None
             # A wake-up of a process that died, or that was moved, is void.
-            due = self.machine.wake_at_ns() if self.machine is machine else None
+            due = machine.wake_at_ns() if self.machine is machine else None
             if due is not None and due <= self.world.now_ns:
                 self.turn()
 
