@@ -16,12 +16,21 @@ from keepbus.config.values import Invalid, ipv4
 
 
 def read_addresses(
-    tables: TableReader, lines: Iterable[Statement], interface: str
+    tables: TableReader, lines: Iterable[Statement], interface: str, *, static: bool = False
 ) -> list[tuple[VirtualAddress, Statement]]:
-    """The addresses that the lines name, those that can't be used left out with an error."""
+    """The addresses that the lines name, those that can't be used left out with an error. Static ones may
+    name a `track_group`, which stays in the line, and have no interface but their own."""
     found = []
     for line in lines:
         address = _address(tables, line, interface)
+        if address is not None and static and not address.interface:
+            text = "a static address needs an interface; it is ignored"
+            advice = "write `dev INTERFACE`"
+            tables.findings.error("no-interface", text, line.at(), advice=advice, lenient=True)
+            continue
+        if not static and "track_group" in line.words[1:]:
+            at = line.at(line.words.index("track_group"))
+            tables.findings.warning("no-effect", "`track_group` is for static addresses only", at)
         if address is not None:
             found.append((address, line))
     return found
@@ -34,6 +43,7 @@ def _address(tables: TableReader, line: Statement, interface: str) -> VirtualAdd
         tables.findings.error("bad-address", f"this address is ignored: {error}", line.at(), lenient=True)
         return None
     given = _options(tables, line)
+    given.pop("track_group", None)
     broadcast = given.pop("broadcast", "")
     if broadcast == "+":
         broadcast = str(network.network.broadcast_address)

@@ -12,6 +12,8 @@ from typing import Any
 
 from keepbus.config.addresses import read_addresses
 from keepbus.config.build_authentication import build_auth_hmac, build_authentication
+from keepbus.config.build_holdings import read_holdings
+from keepbus.config.build_rules import RuleReader
 from keepbus.config.build_strict import apply_strict
 from keepbus.config.diagnostics import Findings, Note
 from keepbus.config.model import (
@@ -64,7 +66,7 @@ class Draft:
 
 
 def build_instances(
-    tables: TableReader, blocks: Iterable[Statement], defaults: Fields | None
+    tables: TableReader, blocks: Iterable[Statement], defaults: Fields | None, rules: RuleReader
 ) -> tuple[tuple[VrrpInstance, ...], tuple[NotifyTarget, ...]]:
     """All instances and their notifications; defaults are the fields of global_defs."""
     drafts: dict[str, Draft] = {}
@@ -84,7 +86,7 @@ def build_instances(
                 lenient=True,
             )
             continue
-        draft = _Instance(tables, block, defaults.values if defaults else {}).build()
+        draft = _Instance(tables, block, defaults.values if defaults else {}).build(rules)
         if draft is not None:
             drafts[name] = draft
     _check_virtual_routers(tables.findings, drafts.values())
@@ -105,7 +107,7 @@ class _Instance:
         self._auth_hmac: Fields | None = None
         self._fields = tables.read(block, _BLOCK, self._on_block)
 
-    def build(self) -> Draft | None:
+    def build(self, rules: RuleReader) -> Draft | None:
         fields = self._fields
         name = self._block.words[1]
         interface = self._interface()
@@ -141,6 +143,7 @@ class _Instance:
             virtual_addresses=tuple(address for address, _ in addresses),
             virtual_addresses_excluded=tuple(address for address, _ in excluded),
             garp=self._garp(),
+            **read_holdings(self._tables, fields, rules),
             **plain,
         )
         if merged.get("strict_mode"):

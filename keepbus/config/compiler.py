@@ -13,6 +13,8 @@ from pathlib import Path
 from keepbus.config.build_checks import Checks
 from keepbus.config.build_garp_groups import build_garp_groups
 from keepbus.config.build_groups import build_groups
+from keepbus.config.build_rules import RuleReader
+from keepbus.config.build_statics import StaticObjects
 from keepbus.config.build_sync_groups import build_sync_groups
 from keepbus.config.build_track_files import build_track_files
 from keepbus.config.build_virtual_servers import build_virtual_servers
@@ -122,11 +124,14 @@ def _compile(
         "virtual_server": [],
         "track_file": [],
         "garp_group": [],
+        "track_group": [],
     }
     blocks["vrrp_track_file"] = blocks["track_file"]
-    tables.read(root, (), lambda keyword, block, _: blocks[keyword].append(block))
+    top = tables.read(root, (), lambda keyword, block, _: blocks[keyword].append(block))
     defaults, global_defs = _global_defs(tables, blocks["global_defs"])
-    instances, targets = build_instances(tables, blocks["vrrp_instance"], defaults)
+    rules = RuleReader(tables)
+    statics = StaticObjects(tables, top, blocks["track_group"], rules)
+    instances, targets = build_instances(tables, blocks["vrrp_instance"], defaults, rules)
     sync_groups, group_targets = build_sync_groups(
         tables, blocks["vrrp_sync_group"], [instance.name for instance in instances]
     )
@@ -138,8 +143,9 @@ def _compile(
     return Configuration(
         global_defs=global_defs,
         vrrp=VrrpSection(
-            instances=instances,
+            instances=statics.tie(instances),
             sync_groups=sync_groups,
+            statics=statics.statics,
             address_lease=global_defs.address_lease,
             garp_groups=build_garp_groups(tables, blocks["garp_group"]),
             **(defaults.given(_VRRP_FIELDS) if defaults else {}),

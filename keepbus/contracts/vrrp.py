@@ -86,6 +86,12 @@ class Instance(Body):
     """True when the virtual addresses are installed here."""
     lease_us: int
     """How long the kernel keeps the addresses without renewal; 0 when there is no lease."""
+    virtual_routes: tuple[str, ...] = ()
+    """Held together with the addresses, in the words of `ip route`."""
+    virtual_rules: tuple[str, ...] = ()
+    """Likewise, in the words of `ip rule`."""
+    refused: tuple[str, ...] = ()
+    """Routes and rules that the kernel refused, each with its reason."""
     faults: tuple[str, ...] = ()
     """Why it is in FAULT, a sentence each."""
     history: tuple[Transition, ...] = ()
@@ -200,6 +206,21 @@ class AddressChanged(Body):
     """Where it is or was installed."""
     action: str
     """added, removed, expired, restored, failed."""
+    detail: str = ""
+    """Why, in a sentence."""
+
+
+@contract("event/vrrp/holding", key="instance")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HoldingChanged(Body):
+    """A virtual route or rule was lost, restored or refused."""
+
+    instance: str
+    """Name of the instance."""
+    holding: str
+    """In the words of `ip route` or `ip rule`."""
+    action: str
+    """lost, restored, failed."""
     detail: str = ""
     """Why, in a sentence."""
 

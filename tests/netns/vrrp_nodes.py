@@ -135,6 +135,10 @@ class Keepbus(Router):
         self.configure(*instances)
         self.signal(signal.SIGHUP)
 
+    def reload_current(self) -> None:
+        """Tell the process of a generation that was written."""
+        self.signal(signal.SIGHUP)
+
     def kill(self) -> None:
         """kill -9, and wait until it is dead."""
         assert self.process is not None

@@ -133,7 +133,10 @@ class Router:
 
     def reload(self, seconds: float, *configs: VrrpInstance, lease: bool = True) -> Scene:
         """Another configuration."""
-        section = VrrpSection(instances=configs, address_lease=lease)
+        return self.reload_section(seconds, VrrpSection(instances=configs, address_lease=lease))
+
+    def reload_section(self, seconds: float, section: VrrpSection) -> Scene:
+        """All of another configuration."""
         return self.at(seconds, Configured(2, section, ns(seconds)))
 
     def stop(self, seconds: float) -> Scene:

@@ -13,7 +13,9 @@ from keepbus.config import model
 from keepbus.config.compiler import compile_file
 from keepbus.config.keywords import Row, blocks, knows
 from keepbus.config.kinds import KINDS
+from keepbus.config.line_values import LINE_KINDS
 
+LINES = (("(route)",), ("(rule)",))
 LISTED = Path(__file__).parent / "data" / "keepalived-keywords.txt"
 # Fields that the builders turn into something else.
 DRAFT = {
@@ -22,6 +24,8 @@ DRAFT = {
     "warmup_us", "connect_timeout_us", "delay_loop_us", "virtualhost", "alpha", "weight", "state",
     "file_weight", "init_file", "anti_replay", "strict_mode", "interface",
     "flag_1", "flag_2", "flag_3", "sh_port", "sh_fallback", "mh_port", "mh_fallback",
+    "track_group", "group", "inet", "inet6", "second_gateway", "add", "prepend", "append", "type", "nop",
+    "blackhole", "unreachable", "prohibit",
 }  # fmt: skip
 OF_BLOCK = {
     ("global_defs",): (model.GlobalDefs, model.VrrpInstance, model.GratuitousArp, model.VrrpSection),
@@ -38,6 +42,10 @@ OF_BLOCK = {
     ("track_file",): (model.TrackedFile,),
     ("vrrp_track_file",): (model.TrackedFile,),
     ("(address)",): (model.VirtualAddress,),
+    ("(route)",): (model.Route,),
+    ("(rule)",): (model.Rule,),
+    ("track_group",): (),
+    (): (model.Statics,),
 }
 
 
@@ -86,7 +94,7 @@ def test_a_supported_row_has_a_kind_and_a_field_of_the_model() -> None:
     for row in rows():
         if not row.supported or row.block == ("(language)",):
             continue
-        assert row.kind in KINDS, row
+        assert row.kind in KINDS or (row.block in LINES and row.kind in LINE_KINDS), row
         classes = OF_BLOCK.get(row.block, (model.Check, model.Url))
         fields = {field.name for cls in classes for field in dataclasses.fields(cls)}
         assert row.field in (fields | DRAFT if row.kind not in ("block", "lines") else {""}), row

@@ -5,6 +5,8 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass, field
 
+from keepbus.config.model.routes import Route, Rule
+
 FOREVER_S = 0xFFFFFFFF
 """A lifetime that does not end, as the kernel writes it."""
 
@@ -171,6 +173,19 @@ class VrrpInstance:
     skip_check_adv_addr: bool = False
     owner_ignore_adverts: bool = False
     """Priority 255 only: adverts of others are dropped."""
+    virtual_routes: tuple[Route, ...] = ()
+    virtual_rules: tuple[Rule, ...] = ()
+    static_interfaces: tuple[str, ...] = ()
+    """Interfaces of the static objects that are tied to this instance by a `track_group`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statics:
+    """`static_ipaddress`, `static_routes`, `static_rules`: held whoever is master (features 9)."""
+
+    addresses: tuple[VirtualAddress, ...] = ()
+    routes: tuple[Route, ...] = ()
+    rules: tuple[Rule, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,6 +203,7 @@ class VrrpSection:
 
     instances: tuple[VrrpInstance, ...] = ()
     sync_groups: tuple[SyncGroup, ...] = ()
+    statics: Statics = Statics()
     address_lease: bool = True
     startup_delay_us: int = 0
     """Instances begin so long after the process, and not before `delay_after_boot_us` after the boot."""

@@ -11,6 +11,9 @@ from keepbus.config.model import FOREVER_S, AddressFamily
 from keepbus_vrrp.netlink import Address
 from keepbus_vrrp.timers import NEVER
 
+STATICS = "static"
+"""The holder of what is held whoever is master."""
+
 
 class Endpoint(NamedTuple):
     """Where adverts leave and arrive: one socket."""
@@ -87,6 +90,30 @@ class Remove(NamedTuple):
 
     instance: str
     addresses: tuple[Address, ...]
+
+
+class Request(NamedTuple):
+    """One rtnetlink request."""
+
+    name: str
+    """What it is about, for people."""
+    octets: bytes
+    done: tuple[int, ...]
+    """With these errors it is as good as done."""
+
+
+class Ask(NamedTuple):
+    """Have the kernel carry out requests in this order; each one that it refuses is answered by Refused."""
+
+    holder: str
+    """An instance, or STATICS."""
+    requests: tuple[Request, ...]
+
+
+class WatchRoutes(NamedTuple):
+    """Be told of routes and rules that others remove, or not any more."""
+
+    wanted: bool
 
 
 class Announce(NamedTuple):

@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 from keepbus_vrrp.effects import Endpoint
 from keepbus_vrrp.netlink import AddressMessage, ForwardingMessage, LinkMessage
+from keepbus_vrrp.route_codec import RouteKey, RouteMessage
+from keepbus_vrrp.rule_codec import RuleMessage
 
 Memory = tuple[str, int, int, tuple[int, ...]]
 """Record (JSON text), last advert sent and end of the lease (CLOCK_BOOTTIME ns), counters."""
@@ -96,3 +98,31 @@ class InstallFailed(NamedTuple):
     instance: str
     address: bytes
     error: str
+
+
+class Refused(NamedTuple):
+    """The kernel refused a request of Ask."""
+
+    holder: str
+    name: str
+    """Of the route or rule."""
+    error: str
+
+
+class RouteChanged(NamedTuple):
+    """Another program removed or replaced a route."""
+
+    route: RouteMessage
+
+
+class RuleRemoved(NamedTuple):
+    """Another program removed a rule."""
+
+    rule: RuleMessage
+
+
+class RoutesRead(NamedTuple):
+    """All routes of the protocol keepalived and all rules, after a loss of kernel messages about them."""
+
+    routes: frozenset[RouteKey]
+    rules: frozenset[frozenset[tuple[int, bytes]]]

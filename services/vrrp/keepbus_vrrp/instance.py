@@ -18,6 +18,7 @@ from keepbus_vrrp import publication, record, takeover
 from keepbus_vrrp.announce import Announcer, Frame, frames
 from keepbus_vrrp.counters import Counters
 from keepbus_vrrp.effects import Advertise, Count, Endpoint, Install, Remember
+from keepbus_vrrp.holdings import Holdings
 from keepbus_vrrp.lease import Lease
 from keepbus_vrrp.netlink import Address
 from keepbus_vrrp.owners import LOWERED_PRIORITY, Rivalry
@@ -58,6 +59,8 @@ class Instance(Series):
         self.mtu = 0
         """Of the interface; 0 while it was never there."""
         self.holds_addresses = False
+        self.held = Holdings(turn, self.key)
+        """Routes and rules."""
         self.failed: set[bytes] = set()
         """Addresses that the kernel refused."""
         self.lease = Lease()
@@ -208,6 +211,7 @@ class Instance(Series):
         self.counters.became_master += 1
         self.failed.clear()
         self.advertise(confirm=True)
+        self.held.hold_of(self.config)
         self.turn.timers.arm_renewal(self.timer, self.turn.now_ns + self.terms.interval_us * NS_PER_US)
         self._tell()
 
@@ -255,6 +259,7 @@ class Instance(Series):
         self.holds_addresses = True
         self._reign()
         self.advertise(confirm=True)
+        self.held.hold_of(self.config)
         self.turn.timers.arm_renewal(self.timer, self.turn.now_ns + self.terms.interval_us * NS_PER_US)
         self.remember()
         self.publish()
@@ -371,8 +376,11 @@ class Instance(Series):
             self.counters.priority_zero_sent += 1
             self.counters.adverts_sent += 1
             self.turn.effects.append(Advertise(self.key, self.endpoint, self._encode(0)))
-        if not keep_addresses:
-            self.turn.remove(self.key, self.installable(self.all_addresses))
+        if keep_addresses:
+            self.held.forget()
+        else:
+            self.held.drop()
+            self.turn.remove(self.key, self.turn.links.resolve(self.all_addresses, renamed=True))
             self.holds_addresses = False
 
     def _tell(self, *, release: bool = False) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 
 from keepbus.runtime.machine import Event
 from keepbus_vrrp import netlink
+from keepbus_vrrp.effects import Request
 from keepbus_vrrp.events import AddressChanged, ForwardingChanged, KernelRead, LinkChanged
 from keepbus_vrrp.netlink import Address, AddressMessage, Answer, ForwardingMessage, LinkMessage, Message
 
@@ -42,7 +43,7 @@ class Kernel:
         self._news = _open(_GROUPS)
         self._news.setblocking(False)
         self._news.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER_OCTETS)
-        program = ctypes.create_string_buffer(netlink.ignore_own(self._requests.getsockname()[0]))
+        program = ctypes.create_string_buffer(netlink.ignore_own(self.port))
         fprog = _FilterProgram(len(program) // 8, ctypes.addressof(program))
         self._news.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, bytes(fprog))
         self._sequence = 0
@@ -94,6 +95,19 @@ class Kernel:
             for index, number in self._ask([netlink.remove(address) for address in addresses])
             if number not in _GONE
         ]
+
+    def ask(self, requests: Sequence[Request]) -> list[tuple[Request, str]]:
+        """Carry out requests; those that the kernel refused, with its reason."""
+        return [
+            (requests[index], os.strerror(number))
+            for index, number in self._ask([request.octets for request in requests])
+            if number not in requests[index].done
+        ]
+
+    @property
+    def port(self) -> int:
+        """The netlink port that requests come from."""
+        return int(self._requests.getsockname()[0])
 
     def close(self) -> None:
         """Close both sockets."""

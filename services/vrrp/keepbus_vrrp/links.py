@@ -21,11 +21,24 @@ from keepbus_vrrp.netlink import (
 class Link:
     """One interface."""
 
-    __slots__ = ("addresses", "arp", "forwards", "index", "mac", "mtu", "name", "tentative", "up")
+    __slots__ = (
+        "addresses",
+        "arp",
+        "former_name",
+        "forwards",
+        "index",
+        "mac",
+        "mtu",
+        "name",
+        "tentative",
+        "up",
+    )
 
     def __init__(self, index: int) -> None:
         self.index = index
         self.name = ""
+        self.former_name = ""
+        """It was renamed; what was installed under that name is still here."""
         self.up = False
         """Administratively up and with carrier (UP and RUNNING)."""
         self.arp = True
@@ -71,7 +84,8 @@ class Links:
         link = self._links.get(message.interface_index)
         if link is None:
             link = self._links[message.interface_index] = Link(message.interface_index)
-        link.name = message.name
+        if link.name != message.name:
+            link.former_name, link.name = link.name, message.name
         link.up = message.flags & (IFF_UP | IFF_RUNNING) == IFF_UP | IFF_RUNNING
         link.arp = not message.flags & IFF_NOARP and len(message.mac) == 6
         link.mac = message.mac
@@ -105,11 +119,15 @@ class Links:
             if link is not None:
                 link.addresses.pop(address.address, None)
 
-    def resolve(self, addresses: Iterable[VirtualAddress]) -> tuple[Address, ...]:
-        """Configured addresses with interface indices; those whose interface is missing are left out."""
+    def resolve(self, addresses: Iterable[VirtualAddress], *, renamed: bool = False) -> tuple[Address, ...]:
+        """Configured addresses with interface indices; those whose interface is missing are left out.
+
+        renamed: an interface that had the name will do, to take off what was put there."""
         resolved = []
         for address in addresses:
             link = self.by_name(address.interface)
+            if link is None and renamed:
+                link = next((each for each in self.all() if each.former_name == address.interface), None)
             if link is not None:
                 resolved.append(
                     Address(

@@ -40,6 +40,7 @@ from keepbus_vrrp.start_delay import StartDelay
 from keepbus_vrrp.statistics import Statistics
 from keepbus_vrrp.timers import NEVER, NS_PER_US
 from keepbus_vrrp.turn import Turn
+from keepbus_vrrp.upkeep import Upkeep
 
 
 class Machine:
@@ -62,6 +63,7 @@ class Machine:
         self._gather_ns = 0
         self._least_slack_ns = NEVER
         """No master's lease ends earlier than this after its timer was due."""
+        self._upkeep = Upkeep(self._turn, self.instances)
         self._statistics = Statistics(self._turn, self.instances)
         self._memories: tuple[events.Memory, ...] = ()
         self._handlers: dict[type, Callable[[Any], None]] = {
@@ -80,6 +82,7 @@ class Machine:
             events.TransmitRecovered: self._on_transmit_recovered,
             events.Installed: self._on_installed,
             events.InstallFailed: self._on_install_failed,
+            **self._upkeep.handlers,
         }
 
     def turn(self, now_ns: int, events_: Sequence[Event]) -> Iterable[Effect]:
@@ -96,6 +99,8 @@ class Machine:
         if self._surroundings_changed:
             self._surroundings_changed = False
             self._look_at_all()
+        if self._upkeep.pending:
+            self._upkeep.settle()
         timers.fire(now_ns)
         if turn.transitions != self._reported_transitions and not self._stopped:
             self._reported_transitions = turn.transitions
@@ -191,8 +196,13 @@ class Machine:
         strangers.find_removed(self.instances.values())
 
     def _on_link_changed(self, event: events.LinkChanged) -> None:
-        self._turn.links.change_link(event.link)
-        self._placement.link_changed(event.link.interface_index, gone=event.link.gone)
+        index = event.link.interface_index
+        known = self._turn.links.by_index(index)
+        before = "" if known is None or not known.up else known.name
+        link = self._turn.links.change_link(event.link)
+        self._placement.link_changed(index, gone=event.link.gone)
+        if link is not None and link.up and link.name != before:
+            self._upkeep.link_up(link.name)
         self._surroundings_changed = True
 
     def _on_address_changed(self, event: events.AddressChanged) -> None:
@@ -200,7 +210,7 @@ class Machine:
         self._turn.links.change_address(message)
         self._placement.address_changed(message.interface_index)
         if message.gone:
-            strangers.removed(self.instances.values(), message)
+            self._upkeep.address_removed(message)
         self._surroundings_changed = True
 
     def _on_forwarding_changed(self, event: events.ForwardingChanged) -> None:
@@ -278,6 +288,7 @@ class Machine:
             start.remove_left_over(fresh, self._turn)
         else:
             self._begin()
+        self._upkeep.configure(section)
         self._least_slack_ns = min((each.terms.slack_ns for each in self.instances.values()), default=NEVER)
         self._statistics.begin()
         self._turn.telling.say_of(self, self._report)
@@ -311,6 +322,7 @@ class Machine:
             for instance in self.instances.values():
                 instance.become_stop("stopped", keep_addresses=self._keep_addresses)
             self._groups.stop("stopped")
+            self._upkeep.stop(keep=self._keep_addresses)
         self._turn.effects += (*self._turn.telling.take_all(), Exit())
 
     # Answers of the kernel

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from keepbus_vrrp import family
 from keepbus_vrrp.effects import Endpoint, Listen, Unlisten
+from keepbus_vrrp.holdings import tracked_interfaces
 from keepbus_vrrp.instance import Instance
 from keepbus_vrrp.links import Link
 from keepbus_vrrp.turn import Turn
@@ -78,8 +79,7 @@ class Placement:
         config = instance.config
         links = self._turn.links
         faults = []
-        tracked = (each.interface for each in instance.all_addresses if not each.no_track)
-        for name in dict.fromkeys((config.interface, *tracked)):
+        for name in dict.fromkeys((config.interface, *tracked_interfaces(config))):
             link = links.by_name(name)
             if link is None:
                 faults.append(f"interface {name} does not exist")

@@ -40,6 +40,9 @@ def state(instance: Instance) -> Publish:
             virtual_addresses=tuple(
                 f"{address.address}/{address.prefix}" for address in instance.all_addresses
             ),
+            virtual_routes=tuple(each.name for each in config.virtual_routes),
+            virtual_rules=tuple(each.name for each in config.virtual_rules),
+            refused=tuple(f"{name}: {error}" for name, error in instance.held.refused.items()),
             holds_addresses=instance.holds_addresses,
             lease_us=instance.terms.lease_us if instance.terms.leased else 0,
             faults=instance.faults,
@@ -71,6 +74,13 @@ def address(instance: Instance, address: bytes, action: str, detail: str = "") -
             action=action,
             detail=detail,
         )
+    )
+
+
+def holding(instance: Instance, name: str, action: str, detail: str) -> Publish:
+    """A route or rule was lost, restored or refused."""
+    return Publish(
+        contracts.HoldingChanged(instance=instance.config.name, holding=name, action=action, detail=detail)
     )
 
 

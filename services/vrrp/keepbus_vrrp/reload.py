@@ -37,3 +37,7 @@ def _change_master(instance: Instance, before: tuple[Address, ...], after: tuple
     if before != after or not instance.terms.leased:
         # All of them: removing a primary address takes its secondaries with it, and a lease may have ended.
         turn.effects.append(Install(instance.key, after, instance.terms.valid_s, added))
+    instance.held.hold_of(instance.config)
+    if before != after:
+        # A route goes with the address that it is sent from, or whose network its gateway is in.
+        instance.held.again()

@@ -14,6 +14,7 @@ from keepbus_vrrp.effects import Endpoint
 from keepbus_vrrp.kernel import Kernel
 from keepbus_vrrp.memory import Memory
 from keepbus_vrrp.netlink import Address
+from keepbus_vrrp.route_news import RouteNews
 from keepbus_vrrp.sockets import AdvertSocket, AnnounceSocket, open_socket
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
@@ -31,6 +32,7 @@ class Shell:
         self._memory = Memory(run_dir / "vrrp" / "memory")
         self._announcements = AnnounceSocket()
         self._sockets: dict[Endpoint, AdvertSocket] = {}
+        self._route_news: RouteNews | None = None
         self._failing: set[str] = set()
         self._wall_offset_ns = 0
         loop.watch(self._kernel.fileno(), self._kernel.news)
@@ -47,6 +49,8 @@ class Shell:
             effects.ReadKernel: self._read_kernel,
             effects.Recall: self._recall,
             effects.Gather: self._gather,
+            effects.Ask: self._ask,
+            effects.WatchRoutes: self._watch_routes,
         }
 
     def perform(self, effect: Effect, _now_ns: int) -> Iterable[Event] | None:
@@ -66,6 +70,8 @@ class Shell:
         for each in self._sockets.values():
             each.close()
         self._announcements.close()
+        if self._route_news is not None:
+            self._route_news.close()
         self._kernel.close()
         self._memory.close()
 
@@ -105,6 +111,21 @@ class Shell:
     def _remove(self, effect: effects.Remove) -> None:
         for address, error in self._kernel.remove(effect.addresses):
             self._complain(f"{_text(address)} could not be removed: {error}")
+
+    def _ask(self, effect: effects.Ask) -> list[Event]:
+        return [
+            events.Refused(effect.holder, request.name, error)
+            for request, error in self._kernel.ask(effect.requests)
+        ]
+
+    def _watch_routes(self, effect: effects.WatchRoutes) -> None:
+        if effect.wanted and self._route_news is None:
+            self._route_news = RouteNews(self._kernel.port)
+            self._loop.watch(self._route_news.fileno(), self._route_news.news)
+        elif not effect.wanted and self._route_news is not None:
+            self._loop.unwatch(self._route_news.fileno())
+            self._route_news.close()
+            self._route_news = None
 
     def _announce(self, effect: effects.Announce) -> None:
         for interface, frame in effect.frames:

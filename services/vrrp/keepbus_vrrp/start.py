@@ -80,6 +80,7 @@ def _group_obstacle(group: Group, left: Mapping[str, tuple[Record, Memory, str]]
 def remove_left_over(instances: Iterable[Instance], turn: Turn) -> None:
     """While instances wait to start, nothing of an earlier run answers for their addresses (E7)."""
     for instance in instances:
+        instance.held.sweep(instance.config.virtual_routes, instance.config.virtual_rules)
         _remove(turn, instance.key, instance.all_addresses)
 
 
@@ -114,6 +115,7 @@ def _resume(instance: Instance, sent_at_ns: int) -> None:
 
 
 def _start(instance: Instance, cause: str, left_over: tuple[VirtualAddress, ...]) -> None:
+    instance.held.sweep(instance.config.virtual_routes, instance.config.virtual_rules)
     _remove(instance.turn, instance.key, dict.fromkeys((*instance.all_addresses, *left_over)))
     instance.start(cause)
 

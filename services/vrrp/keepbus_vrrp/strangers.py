@@ -1,4 +1,4 @@
-"""Virtual addresses that another program took from a master: as keepalived does, everything is released and
+"""What another program took from a master: as keepalived does (features 5.3), everything is released and
 comes back after the skew time, so that the kernel is never believed to have what it has not."""
 
 from __future__ import annotations
@@ -34,14 +34,24 @@ def find_removed(instances: Iterable[Instance]) -> None:
                 break
 
 
+def took(instance: Instance, name: str) -> None:
+    """Another program removed a route or rule of this name."""
+    instance.turn.telling.say(publication.holding(instance, name, "lost", "removed by another program"))
+    _give_up(instance, name, f"another program removed {name}")
+
+
 def _release(instance: Instance, address: bytes) -> None:
     text = family.text(address)
     instance.turn.telling.say(publication.address(instance, address, "lost", "removed by another program"))
+    _give_up(instance, text, f"another program removed {text} from {instance.config.interface}")
+
+
+def _give_up(instance: Instance, text: str, cause: str) -> None:
     skew_us = instance.skew_time_us
     instance.become_backup(
-        f"another program removed {text} from {instance.config.interface}",
+        cause,
         skew_us,
-        {"address": text},
+        {"removed": text},
         wait_cause=f"{text} was removed by another program, no advert for the skew time {seconds(skew_us)}",
         release=True,
     )

@@ -1,0 +1,134 @@
+"""What becomes of all that is held in the kernel when something else changes it.
+
+Law of this file: news of a turn are heard to their end before anything is concluded. An interface that goes
+down takes addresses and routes with it; the instance is in FAULT then, and nobody removed anything from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from keepbus.config.model import VrrpSection
+from keepbus.contracts.vrrp import VrrpState
+from keepbus.runtime.machine import Log
+from keepbus_vrrp import events, publication, strangers
+from keepbus_vrrp.effects import STATICS, WatchRoutes
+from keepbus_vrrp.holdings import Held, Holdings, is_tracked
+from keepbus_vrrp.instance import Instance
+from keepbus_vrrp.netlink import AddressMessage
+from keepbus_vrrp.statics import Statics
+from keepbus_vrrp.turn import Turn
+
+
+class Upkeep:
+    """Of routes, rules and static objects; addresses are in strangers.py."""
+
+    def __init__(self, turn: Turn, instances: Mapping[str, Instance]) -> None:
+        self._turn = turn
+        self._instances = instances
+        self.statics = Statics(turn)
+        self._watching = False
+        self._lost: list[Callable[[Holdings], Held | None]] = []
+        self._addresses: list[AddressMessage] = []
+        self._links: list[str] = []
+        self.handlers: dict[type, Callable[[Any], None]] = {
+            events.Refused: self._on_refused,
+            events.RouteChanged: lambda event: self._lost.append(lambda held: held.lost_route(event.route)),
+            events.RuleRemoved: lambda event: self._lost.append(lambda held: held.lost_rule(event.rule)),
+            events.RoutesRead: self._on_routes_read,
+        }
+
+    def configure(self, section: VrrpSection) -> None:
+        """Take a configuration whose instances run already."""
+        statics = section.statics
+        routes = (
+            statics.routes
+            or statics.rules
+            or any(each.virtual_routes or each.virtual_rules for each in section.instances)
+        )
+        if bool(routes) is not self._watching:
+            self._watching = bool(routes)
+            self._turn.effects.append(WatchRoutes(self._watching))
+        if statics != self.statics.wanted:
+            self.statics.apply(statics)
+
+    @property
+    def pending(self) -> bool:
+        """There is something to settle."""
+        return bool(self._lost or self._addresses or self._links)
+
+    def link_up(self, interface: str) -> None:
+        """The kernel forgot what went through this interface while it was down."""
+        self._links.append(interface)
+
+    def address_removed(self, message: AddressMessage) -> None:
+        """An address is gone, and this process did not do it."""
+        self._addresses.append(message)
+
+    def settle(self) -> None:
+        """All news of the turn are heard, and faults are known: what is missing now was taken."""
+        links, self._links = self._links, []
+        messages, self._addresses = self._addresses, []
+        finders, self._lost = self._lost, []
+        for interface in links:
+            self.statics.link_up(interface)
+            for instance in self._instances.values():
+                if instance.state is not VrrpState.MASTER or instance.held.empty:
+                    continue
+                refused = instance.held.refused
+                instance.held.hold_of(instance.config, again=interface)
+                if instance.held.refused != refused:
+                    instance.publish()
+        for message in messages:
+            strangers.removed(self._instances.values(), message)
+            self.statics.address_removed(message)
+        for find in finders:
+            self._settle(find)
+
+    def stop(self, *, keep: bool) -> None:
+        """The end."""
+        if not keep:
+            self.statics.drop()
+
+    def _settle(self, find: Callable[[Holdings], Held | None]) -> None:
+        held = find(self.statics.held)
+        if held is not None:
+            self.statics.lost(held)
+        for instance in self._instances.values():
+            held = find(instance.held)
+            if held is not None:
+                self._lost_of(instance, held)
+
+    def _lost_of(self, instance: Instance, held: Held) -> None:
+        if is_tracked(held):
+            strangers.took(instance, held.name)
+            return
+        # keepalived does not hear of these; a route that is configured and not there helps nobody.
+        instance.held.restore(held)
+        self._turn.telling.say(publication.holding(instance, held.name, "restored", _WHY))
+
+    def _on_routes_read(self, event: events.RoutesRead) -> None:
+        self.statics.compare(event)
+        for instance in list(self._instances.values()):
+            for held in instance.held.missing(event.routes, event.rules):
+                self._lost_of(instance, held)
+                if instance.state is not VrrpState.MASTER:
+                    break
+
+    def _on_refused(self, event: events.Refused) -> None:
+        if event.holder == STATICS:
+            if self.statics.held.refuse(event.name, event.error):
+                self._complain("static objects", event)
+            return
+        instance = self._instances.get(event.holder)
+        if instance is not None and instance.held.refuse(event.name, event.error):
+            self._complain(instance.config.name, event)
+            self._turn.telling.say(publication.holding(instance, event.name, "failed", event.error))
+            instance.publish()
+
+    def _complain(self, who: str, event: events.Refused) -> None:
+        self._turn.effects.append(Log("error", f"{who}: the kernel refuses {event.name}: {event.error}"))
+
+
+_WHY = "another program removed it"

@@ -1,0 +1,288 @@
+"""Routes and rules of a master, and static objects (features 5.3, 6.3, 9)."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+from keepbus_vrrp import events, route_codec, rule_codec
+from keepbus_vrrp.effects import STATICS, Advertise, Announce, Ask, Install, Remove, WatchRoutes
+from vrrp_router import INDEX, Router, address, config, link, priorities
+
+from keepbus.config.model import Route, Rule, Statics, VirtualAddress, VrrpSection
+from keepbus.contracts.vrrp import HoldingChanged, VrrpState
+from keepbus.runtime.machine import Publish
+from keepbus.testing.playbook import Scene, ns
+
+ROUTE = Route(destination="10.1.0.0/16", gateway="192.0.2.9", interface="eth0")
+LOOSE = Route(destination="10.2.0.0/16", gateway="192.0.2.9")
+RULE = Rule(family=4, preference=100, source="10.1.0.0/16", table=7, input_interface="eth0")
+GONE_S = 10.0
+
+
+def asked(scene: Scene, holder: str = "") -> list[str]:
+    """`+name` and `-name` of what the kernel is asked, in order."""
+    words = []
+    for effect in scene:
+        if isinstance(effect, Ask) and holder in ("", effect.holder):
+            for request in effect.requests:
+                kind = int.from_bytes(request.octets[4:6], "little")
+                words.append(("+" if kind in (24, 32) else "-") + request.name)
+    return words
+
+
+def route_gone(route: Route, *, protocol: int = 18) -> events.RouteChanged:
+    return events.RouteChanged(route_codec.RouteMessage(route_codec.key(route), protocol, True))
+
+
+def rule_gone(rule: Rule) -> events.RuleRemoved:
+    return events.RuleRemoved(rule_codec.RuleMessage(True, rule_codec.identity(rule)))
+
+
+def told(scene: Scene) -> list[tuple[str, str]]:
+    """Holding and action of each event."""
+    return [
+        (effect.body.holding, effect.body.action)
+        for effect in scene
+        if isinstance(effect, Publish) and isinstance(effect.body, HoldingChanged)
+    ]
+
+
+def master(**fields: Any) -> Router:
+    router = Router(**{"virtual_routes": (ROUTE, LOOSE), "virtual_rules": (RULE,), **fields})
+    router.become_master()
+    return router
+
+
+def test_advert_addresses_routes_rules_then_announcements() -> None:
+    """Features 5.3, becoming master."""
+    router = master()
+    order = [
+        type(effect).__name__
+        for effect in router.scene
+        if isinstance(effect, Advertise | Install | Ask | Announce)
+    ]
+    assert order == ["Advertise", "Ask"]
+    assert asked(router.scene) == [f"+{ROUTE.name}", f"+{LOOSE.name}", f"+{RULE.name}"]
+
+
+def test_rules_routes_then_addresses_go() -> None:
+    """Features 5.3, leaving master."""
+    router = master()
+    scene = router.stop(GONE_S)
+    order = [effect for effect in scene if isinstance(effect, Advertise | Ask | Remove)][-3:]
+    assert [type(effect) for effect in order] == [Advertise, Ask, Remove]
+    assert asked(scene) == [f"-{RULE.name}", f"-{LOOSE.name}", f"-{ROUTE.name}"]
+
+
+def test_nothing_is_touched_while_backup() -> None:
+    router = Router(virtual_routes=(ROUTE,), virtual_rules=(RULE,))
+    # E7: what an earlier run left goes at the start.
+    assert asked(router.scene) == [f"-{RULE.name}", f"-{ROUTE.name}"]
+    assert asked(router.stop(0.5)) == []
+
+
+def test_the_kernel_is_watched_only_when_there_is_something() -> None:
+    assert Router().scene.of(WatchRoutes) == []
+    router = Router(virtual_routes=(ROUTE,))
+    assert router.scene.of(WatchRoutes) == [WatchRoutes(True)]
+    assert router.reload(1, config()).of(WatchRoutes) == [WatchRoutes(False)]
+
+
+@pytest.mark.parametrize("event", [route_gone(ROUTE), rule_gone(RULE)], ids=["route", "rule"])
+def test_removed_by_another_program(event: Any) -> None:
+    """Features 5.3: one priority 0 advert, everything off, MASTER again after the skew time."""
+    router = master()
+    scene = router.at(GONE_S, event)
+    assert router.state is VrrpState.BACKUP
+    assert priorities(scene)[-1] == 0
+    assert asked(scene) == [f"-{RULE.name}", f"-{LOOSE.name}", f"-{ROUTE.name}"]
+    assert "another program removed" in router.instance.cause
+    skew_s = 156 / 256
+    assert (router.instance.timer.due_at_ns - ns(GONE_S)) / 1e9 == pytest.approx(skew_s, abs=1e-6)
+    router.at(GONE_S + skew_s + 0.001)
+    assert router.state is VrrpState.MASTER
+
+
+def test_without_an_interface_it_is_put_back_in_place() -> None:
+    """keepalived does not track a route without `dev`; here it comes back, and mastership stays."""
+    router = master()
+    scene = router.at(GONE_S, route_gone(LOOSE))
+    assert router.state is VrrpState.MASTER
+    assert asked(scene) == [f"+{LOOSE.name}"]
+    assert told(scene) == [(LOOSE.name, "restored")]
+
+
+def test_no_track_is_left_alone() -> None:
+    untracked = dataclasses.replace(ROUTE, no_track=True)
+    router = master(virtual_routes=(untracked,))
+    assert asked(router.at(GONE_S, route_gone(untracked))) == []
+    assert router.state is VrrpState.MASTER
+
+
+def test_of_somebody_else_does_not_concern_us() -> None:
+    router = master()
+    other = dataclasses.replace(ROUTE, table=99)
+    scene = router.at(GONE_S, route_gone(other), rule_gone(dataclasses.replace(RULE, preference=101)))
+    assert asked(scene) == []
+    assert router.state is VrrpState.MASTER
+
+
+def test_replaced_by_another_protocol_is_lost() -> None:
+    router = master()
+    replaced = route_codec.RouteMessage(route_codec.key(ROUTE), 4, False)
+    router.at(GONE_S, events.RouteChanged(replaced))
+    assert router.state is VrrpState.BACKUP
+
+
+def test_refused_is_told_once_and_never_taken_for_lost() -> None:
+    router = master()
+    key = router.instance.key
+    scene = router.at(GONE_S, events.Refused(key, ROUTE.name, "Invalid argument"))
+    assert told(scene) == [(ROUTE.name, "failed")]
+    assert told(router.at(GONE_S, events.Refused(key, ROUTE.name, "Invalid argument"))) == []
+    assert router.instance.held.refused == {ROUTE.name: "Invalid argument"}
+    router.at(GONE_S, route_gone(ROUTE))
+    assert router.state is VrrpState.MASTER
+
+
+def test_a_dump_shows_what_was_missed() -> None:
+    """R-F45: messages of the kernel were lost."""
+    router = master()
+    routes = frozenset({route_codec.key(ROUTE), route_codec.key(LOOSE)})
+    rules = frozenset({rule_codec.identity(RULE)})
+    router.at(GONE_S, events.RoutesRead(routes, rules))
+    assert router.state is VrrpState.MASTER
+    router.at(GONE_S, events.RoutesRead(routes, frozenset()))
+    assert router.state is VrrpState.BACKUP
+
+
+def test_reload_asks_for_the_difference_only() -> None:
+    """Features 15."""
+    router = master()
+    changed = dataclasses.replace(ROUTE, gateway="192.0.2.10")
+    new = dataclasses.replace(RULE, preference=90)
+    fresh = config(virtual_routes=(changed, LOOSE), virtual_rules=(RULE, new))
+    scene = router.reload(GONE_S, fresh)
+    # The changed route replaces the old one in place.
+    assert asked(scene) == [f"+{changed.name}", f"+{new.name}"]
+    scene = router.reload(GONE_S + 1, config(virtual_rules=(RULE,)))
+    assert asked(scene) == [f"-{new.name}", f"-{LOOSE.name}", f"-{changed.name}"]
+
+
+def test_a_missing_interface_is_a_fault_and_no_track_leaves_it_out() -> None:
+    elsewhere = dataclasses.replace(ROUTE, interface="eth7")
+    router = Router(virtual_routes=(elsewhere,))
+    assert router.instance.faults == ("interface eth7 does not exist",)
+    router = Router(virtual_routes=(dataclasses.replace(elsewhere, no_track=True),))
+    router.become_master()
+    assert router.instance.held.refused == {elsewhere.name: "interface eth7 does not exist"}
+    # It appears: the route is there without anybody's doing.
+    scene = router.at(GONE_S, link(index=9, name="eth7"))
+    assert asked(scene) == [f"+{elsewhere.name}"]
+    assert router.instance.held.refused == {}
+
+
+def test_an_interface_that_goes_down_is_no_theft() -> None:
+    """The kernel tells of the routes first; the cause is the interface."""
+    router = master()
+    router.at(GONE_S, route_gone(ROUTE), link(up=False))
+    assert router.state is VrrpState.FAULT
+    assert router.instance.cause == "interface eth0 is down"
+    assert router.instance.transitions == 3
+
+
+def test_routes_come_back_with_the_interface() -> None:
+    """Chapter 6.3: the kernel removes them without a word."""
+    untracked = dataclasses.replace(ROUTE, interface="eth1", no_track=True)
+    router = master(virtual_routes=(untracked,), virtual_rules=())
+    router.at(5, link(index=3, name="eth1"))
+    router.at(GONE_S, link(index=3, name="eth1", up=False))
+    assert router.state is VrrpState.MASTER
+    assert asked(router.at(GONE_S + 1, link(index=3, name="eth1"))) == [f"+{untracked.name}"]
+
+
+def test_a_renamed_interface_keeps_nothing_of_ours() -> None:
+    """R-F53: the kernel knows the interface by its number, whatever its name."""
+    router = master(virtual_rules=())
+    scene = router.at(GONE_S, link(name="eth9"))
+    assert router.state is VrrpState.FAULT
+    assert router.instance.cause == "interface eth0 does not exist"
+    assert asked(scene) == [f"-{LOOSE.name}", f"-{ROUTE.name}"]
+    (removed,) = scene.of(Remove)
+    assert isinstance(removed, Remove)
+    assert [each.interface_index for each in removed.addresses] == [INDEX]
+    router.at(GONE_S + 1, link(name="eth0"))
+    assert router.state is VrrpState.BACKUP
+
+
+STATIC = Statics(
+    addresses=(VirtualAddress(address="198.51.100.1", prefix=32, interface="eth0"),),
+    routes=(ROUTE,),
+    rules=(RULE,),
+)
+
+
+def with_statics(statics: Statics) -> Router:
+    router = Router()
+    router.reload_section(0.5, VrrpSection(instances=(config(),), statics=statics))
+    return router
+
+
+def installed(scene: Scene) -> list[str]:
+    return [
+        ".".join(map(str, each.address))
+        for effect in scene
+        if isinstance(effect, Install) and effect.instance == STATICS
+        for each in effect.addresses
+    ]
+
+
+def test_static_objects_are_there_whoever_is_master() -> None:
+    """Features 9."""
+    router = Router()
+    scene = router.reload_section(0.5, VrrpSection(instances=(config(),), statics=STATIC))
+    assert installed(scene) == ["198.51.100.1"]
+    assert asked(scene, STATICS) == [f"+{ROUTE.name}", f"+{RULE.name}"]
+    assert router.state is VrrpState.BACKUP
+    less = dataclasses.replace(STATIC, addresses=(), rules=())
+    scene = router.reload_section(1, VrrpSection(instances=(config(),), statics=less))
+    assert asked(scene, STATICS) == [f"-{RULE.name}"]
+    assert [effect.instance for effect in scene if isinstance(effect, Remove)] == [STATICS]
+    assert asked(router.stop(1.5), STATICS) == [f"-{ROUTE.name}"]
+
+
+def test_without_an_instance_too() -> None:
+    router = Router()
+    scene = router.reload_section(0.5, VrrpSection(statics=STATIC))
+    assert asked(scene, STATICS) == [f"+{ROUTE.name}", f"+{RULE.name}"]
+
+
+def test_static_objects_are_put_back() -> None:
+    """Features 9: removed by somebody, or gone with the interface."""
+    router = with_statics(STATIC)
+    assert asked(router.at(1, route_gone(ROUTE))) == [f"+{ROUTE.name}"]
+    assert asked(router.at(1, rule_gone(RULE))) == [f"+{RULE.name}"]
+    assert installed(router.at(1, address("198.51.100.1", gone=True))) == ["198.51.100.1"]
+    router.at(2, link(up=False))
+    scene = router.at(3, link())
+    assert installed(scene) == ["198.51.100.1"]
+    assert asked(scene, STATICS) == [f"+{ROUTE.name}", f"+{RULE.name}"]
+
+
+def test_static_objects_with_no_track_are_not() -> None:
+    untracked = Statics(
+        addresses=(dataclasses.replace(STATIC.addresses[0], no_track=True),),
+        routes=(dataclasses.replace(ROUTE, no_track=True),),
+    )
+    router = with_statics(untracked)
+    scene = router.at(1, route_gone(ROUTE), address("198.51.100.1", gone=True))
+    assert asked(scene) == []
+    assert installed(scene) == []
+
+
+def test_track_group_ties_an_instance_to_the_interface() -> None:
+    """Features 9."""
+    router = Router(static_interfaces=("eth7",))
+    assert router.instance.faults == ("interface eth7 does not exist",)
