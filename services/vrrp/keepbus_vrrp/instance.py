@@ -303,26 +303,6 @@ class Instance(Series):
         cause = self.lease.step_down_cause(now_ns, self.terms)
         self.become_backup(cause, self.master_down_interval_us, {"silent_us": str(silent_us)})
 
-    def addresses_confirmed(self, announce: tuple[bytes, ...]) -> None:
-        """The kernel has the addresses: tell the neighbours of these (G3, G4)."""
-        if self.state is not VrrpState.MASTER:
-            return
-        garp = self.config.garp
-        addresses = tuple(
-            address for address in self.installable(self.all_addresses) if address.address in announce
-        )
-        if addresses:
-            self.announcer.burst(garp.master_repeat, addresses=addresses)
-            if garp.master_delay_us:
-                delay_us = garp.master_delay_us
-                self.announcer.burst(garp.master_repeat, addresses=addresses, delay_us=delay_us)
-        for address in addresses:
-            if address.address not in self.failed:
-                self.turn.telling.say(publication.address(self, address.address, "added"))
-        if not self.holds_addresses:
-            self.holds_addresses = True
-            self.publish()
-
     def installable(self, addresses: tuple[VirtualAddress, ...]) -> tuple[Address, ...]:
         """The addresses with the interfaces of now; those whose interface is missing are left out."""
         return self.turn.links.resolve(addresses)

@@ -28,6 +28,7 @@ from keepbus.runtime.machine import (
     Withdraw,
 )
 from keepbus_vrrp import events, family, packet, publication, reload, start, strangers, telling
+from keepbus_vrrp.confirmation import confirm
 from keepbus_vrrp.drops import Drops
 from keepbus_vrrp.effects import Endpoint, Forget, Gather, ReadKernel, Recall
 from keepbus_vrrp.election import receive
@@ -346,7 +347,7 @@ class Machine:
     def _on_installed(self, event: events.Installed) -> None:
         instance = self.instances.get(event.instance)
         if instance is not None:
-            instance.addresses_confirmed(event.announce)
+            confirm(instance, event.announce)
 
     def _on_install_failed(self, event: events.InstallFailed) -> None:
         instance = self.instances.get(event.instance)
