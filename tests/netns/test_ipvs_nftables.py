@@ -104,6 +104,19 @@ virtual_server {VIP} 84 {{
         weight 1
     }}
 }}
+virtual_server {VIP6} 80 {{
+    lb_algo rr
+    lb_kind NAT
+    protocol TCP
+    persistence_timeout 300
+    persistence_granularity 128
+    real_server {SIX} 80 {{
+        weight 1
+    }}
+    real_server {SEVEN} 80 {{
+        weight 1
+    }}
+}}
 """
 
 
@@ -265,6 +278,12 @@ def test_persistence_ends_after_its_timeout(site: Site) -> None:
     assert first != second
     until(lambda: not site.clients(84))
     assert site.ask_from("192.0.2.4", 84) == first
+
+
+def test_ipv6_is_balanced_and_persistent(site: Site) -> None:
+    answers = ask(site.client, VIP6, 6)
+    assert list(answers.values()) == [6]
+    assert set(answers) < {"six", "seven"}
 
 
 def test_connections_are_counted(site: Site) -> None:
