@@ -9,10 +9,15 @@ from typing import Any
 
 from keepbus.config.keywords import Row, grammar
 from keepbus.config.kinds import KINDS
-from keepbus.config.model import VirtualAddress
+from keepbus.config.model import FOREVER_S, VirtualAddress
 from keepbus.config.reader import TableReader
 from keepbus.config.syntax import Statement
-from keepbus.config.values import Invalid, ipv4
+from keepbus.config.values import Invalid, peer
+
+_BROADCAST = ipaddress.IPv4Address("255.255.255.255")
+_NODAD = 0x2
+_FLAGS = {"home": 0x10, "mngtmpaddr": 0x100, "noprefixroute": 0x200, "autojoin": 0x400}
+"""Flags of an address by word (linux/if_addr.h)."""
 
 
 def read_addresses(
@@ -22,7 +27,7 @@ def read_addresses(
     name a `track_group`, which stays in the line, and have no interface but their own."""
     found = []
     for line in lines:
-        address = _address(tables, line, interface)
+        address = _address(tables, line, interface, static=static)
         if address is not None and static and not address.interface:
             text = "a static address needs an interface; it is ignored"
             advice = "write `dev INTERFACE`"
@@ -36,33 +41,48 @@ def read_addresses(
     return found
 
 
-def _address(tables: TableReader, line: Statement, interface: str) -> VirtualAddress | None:
+def _address(tables: TableReader, line: Statement, interface: str, *, static: bool) -> VirtualAddress | None:
     try:
-        network = _network(line.words[0])
+        host, prefix = peer(line.words[:1], "")
     except Invalid as error:
         tables.findings.error("bad-address", f"this address is ignored: {error}", line.at(), lenient=True)
         return None
     given = _options(tables, line)
     given.pop("track_group", None)
+    found = ipaddress.ip_address(host)
+    joins = given.get("autojoin", False)
+    if found.is_unspecified or (found.is_multicast and not joins) or found == _BROADCAST:
+        text = f"this address is ignored: {found} can't be given to an interface"
+        tables.findings.error("bad-address", text, line.at(), lenient=True)
+        return None
+    six = isinstance(found, ipaddress.IPv6Address)
+    if six:
+        for word in [word for word in ("broadcast", "label", "scope") if given.pop(word, None)]:
+            tables.findings.warning(
+                "other-family", f"`{word}` is for IPv4 addresses only; it is ignored", line.at()
+            )
+    if "peer" in given:
+        given["peer"], peer_prefix = given["peer"]
+        if (":" in given["peer"]) is not six:
+            text = f"this address is ignored: {given['peer']} is of another family"
+            tables.findings.error("bad-address", text, line.at(), lenient=True)
+            return None
+        prefix = found.max_prefixlen if peer_prefix is None else peer_prefix
+    length = found.max_prefixlen if prefix is None else prefix
+    network = ipaddress.ip_interface(f"{found}/{length}").network
     broadcast = given.pop("broadcast", "")
     if broadcast == "+":
-        broadcast = str(network.network.broadcast_address)
+        broadcast = str(network.broadcast_address)
     elif broadcast == "-":
-        broadcast = str(network.network.network_address)
+        broadcast = str(network.network_address)
+    flags = 0 if given.pop("dad", False) or not six else _NODAD
+    for word, flag in _FLAGS.items():
+        flags |= flag if given.pop(word, False) else 0
     given.setdefault("interface", interface)
-    return VirtualAddress(
-        address=str(network.ip), prefix=network.network.prefixlen, broadcast=broadcast, **given
-    )
-
-
-def _network(word: str) -> ipaddress.IPv4Interface:
-    host, slash, prefix = word.partition("/")
-    address = ipv4(host)
-    if slash and not (prefix.isascii() and prefix.isdecimal() and int(prefix) <= 32):
-        raise Invalid(f"the prefix length in `{word}` must be a number from 0 to 32")
-    if address.is_multicast or address.is_unspecified or int(address) == 0xFFFF_FFFF:
-        raise Invalid(f"{address} can't be given to an interface")
-    return ipaddress.IPv4Interface((address, int(prefix) if slash else 32))
+    # A virtual address that stands alone is never to be chosen as a source by the kernel.
+    alone = six and length == found.max_prefixlen and not static
+    given.setdefault("preferred_s", 0 if alone else FOREVER_S)
+    return VirtualAddress(address=str(found), prefix=length, broadcast=broadcast, flags=flags, **given)
 
 
 def _options(tables: TableReader, line: Statement) -> dict[str, Any]:
@@ -82,6 +102,8 @@ def _options(tables: TableReader, line: Statement) -> dict[str, Any]:
             continue
         if not row.supported:
             tables.ignore(row, "not-supported", f"`{word}` is not supported yet", line, index, row.note)
+        elif row.kind == "flag":
+            given[row.field] = True
         elif index + 1 >= len(words):
             tables.ignore(row, "missing-argument", f"`{word}` needs a value", line, index)
         else:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 
 from keepbus.config.diagnostics import At, Findings
-from keepbus.config.model import HmacMode, InitialState, VrrpInstance
+from keepbus.config.model import AddressFamily, HmacMode, InitialState, VrrpInstance
 from keepbus.config.reader import Fields
 
 _OWNER = 255
@@ -26,6 +26,10 @@ def apply_strict(
         strict.refuse("state", f"`state {instance.state}` with priority {instance.priority}")
     if instance.authentication is not None and authentication is not None:
         strict.refuse_at(authentication.statement.at(), "`authentication`")
+    if instance.unicast_peers is not None:
+        strict.refuse("unicast_peers", "`unicast_peer` where multicast is possible")
+    if instance.version == 2 and instance.family is AddressFamily.IPV6:
+        strict.refuse("version", "`version 2` over IPv6")
     if instance.preempt_delay_us:
         strict.refuse("preempt_delay_us", "`preempt_delay`")
     if instance.down_timer_adverts != _ADVERTS:

@@ -15,6 +15,14 @@ from keepbus.config.build_authentication import build_auth_hmac, build_authentic
 from keepbus.config.build_holdings import read_holdings
 from keepbus.config.build_rules import RuleReader
 from keepbus.config.build_strict import apply_strict
+from keepbus.config.build_transport import (
+    build_transport,
+    check_first,
+    choose_family,
+    choose_version,
+    of_family,
+    warn_of_forgery,
+)
 from keepbus.config.diagnostics import Findings, Note
 from keepbus.config.model import (
     GratuitousArp,
@@ -36,8 +44,6 @@ _BLOCK = ("vrrp_instance",)
 _AUTHENTICATION = ("vrrp_instance", "authentication")
 _AUTH_HMAC = ("vrrp_instance", "auth_hmac")
 _PLAIN = (
-    "mcast_group",
-    "mcast_src_ip",
     "lower_prio_no_advert",
     "higher_prio_send_advert",
     "down_timer_adverts",
@@ -119,20 +125,24 @@ class _Instance:
                 advice="add `virtual_router_id N`, the same number from 1 to 255 on every node",
                 lenient=True,
             )
-        version = fields.get("version", self._defaults.get("version", 2))
-        interval_us = self._advert_interval_us(version)
-        priority, state = self._priority_and_state()
         addresses = self._addresses("virtual_addresses", interface)
         excluded = self._addresses("virtual_addresses_excluded", interface)
+        family = choose_family(fields, addresses)
+        addresses = of_family(self._findings, addresses, family)
+        check_first(self._findings, addresses, family)
+        version = choose_version(self._findings, fields, family, self._defaults)
+        transport = build_transport(self._tables, fields, self._defaults, family, version)
+        if self._auth_hmac is None:
+            warn_of_forgery(self._findings, fields, transport["unicast_peers"])
+        interval_us = self._advert_interval_us(version)
+        priority, state = self._priority_and_state()
         self._limit(addresses, excluded)
         merged = {**self._defaults, **fields.values}
-        merged.setdefault("mcast_group", self._defaults.get("mcast_group4", ""))
         plain = {field: merged[field] for field in _PLAIN if field in merged}
         instance = VrrpInstance(
             name=name,
             interface=interface,
             virtual_router_id=fields.get("virtual_router_id", 0),
-            version=version,
             state=state,
             priority=priority,
             advert_interval_us=interval_us,
@@ -144,6 +154,7 @@ class _Instance:
             virtual_addresses_excluded=tuple(address for address, _ in excluded),
             garp=self._garp(),
             **read_holdings(self._tables, fields, rules),
+            **transport,
             **plain,
         )
         if merged.get("strict_mode"):
@@ -315,16 +326,16 @@ class _Instance:
 
 
 def _check_virtual_routers(findings: Findings, drafts: Iterable[Draft]) -> None:
-    """The same virtual router twice on one interface and group (conformance S10)."""
+    """The same virtual router twice on one interface (conformance S10)."""
     seen: dict[tuple[str, int, str], Draft] = {}
     for draft in drafts:
         instance = draft.instance
-        key = instance.interface, instance.virtual_router_id, instance.mcast_group
+        key = instance.interface, instance.virtual_router_id, instance.family
         first = seen.setdefault(key, draft)
         if first is not draft:
             findings.error(
                 "duplicate-virtual-router-id",
-                f"virtual router {instance.virtual_router_id} on {instance.interface} "
+                f"{instance.family} virtual router {instance.virtual_router_id} on {instance.interface} "
                 f"is `{first.instance.name}` already",
                 draft.fields.where("virtual_router_id"),
                 advice="give each instance on an interface its own `virtual_router_id`",

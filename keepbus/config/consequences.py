@@ -56,6 +56,8 @@ def of_changed_instance(old: VrrpInstance, new: VrrpInstance) -> Iterator[str]:
             ("version", old.version != new.version),
             ("authentication", old.authentication != new.authentication),
             ("multicast group", old.mcast_group != new.mcast_group),
+            ("unicast peers", old.unicast_peers != new.unicast_peers),
+            ("checksum form", (old.checksum, old.checksum_strict) != (new.checksum, new.checksum_strict)),
             ("advert_int", old.advert_interval_us != new.advert_interval_us and new.version == 2),
         )
         if differs

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from keepbus.config.model import Forwarding, GroupMember, Protocol, Tunnel, TunnelChecksum, TunnelType
-from keepbus.config.values import Invalid, integer, port
+from keepbus.config.values import Invalid, integer, ip, port
 
 _MOST_FWMARK = 0xFFFF_FFFF
 _MOST_MEMBERS = 1 << 16
@@ -22,14 +22,9 @@ class Method(NamedTuple):
     tunnel: Tunnel
 
 
-def address(words: Sequence[str], parameters: str) -> str:
-    """An IPv4 or IPv6 address."""
-    return str(_address(words[0]))
-
-
 def address_port(words: Sequence[str], parameters: str) -> tuple[str, int]:
     """An address and a port; 0 where there is none."""
-    return address(words, ""), port(words[1:]) if len(words) > 1 else 0
+    return str(ip(words[0])), port(words[1:]) if len(words) > 1 else 0
 
 
 def method(words: Sequence[str], parameters: str) -> Method:
@@ -62,7 +57,7 @@ def granularity(words: Sequence[str], parameters: str) -> str:
     """An IPv4 mask, any bits (W14), or the length of an IPv6 prefix."""
     word = words[0]
     if "." in word:
-        return str(_address(word))
+        return str(ip(word))
     if not (word.isascii() and word.isdecimal() and 1 <= int(word) <= 128):
         raise Invalid(f"an IPv4 mask, or for IPv6 a prefix length from 1 to 128 expected, not `{word}`")
     return str(int(word))
@@ -100,11 +95,11 @@ def _range(word: str) -> tuple[str, str]:
     """First and last address; the last is empty when there is but one."""
     head, dash, tail = word.partition("-")
     if dash:
-        return _last_part(_address(head), tail)
+        return _last_part(ip(head), tail)
     if "/" not in word:
-        return str(_address(word)), ""
+        return str(ip(word)), ""
     head, _, prefix = word.partition("/")
-    start = _address(head)
+    start = ip(head)
     if not (prefix.isascii() and prefix.isdecimal() and int(prefix) <= start.max_prefixlen):
         raise Invalid(f"the prefix length in `{word}` must be a number up to {start.max_prefixlen}")
     count = 1 << (start.max_prefixlen - int(prefix))
@@ -168,12 +163,3 @@ def _checked_tunnel(given: dict[str, str]) -> Tunnel:
     return Tunnel(
         type=kind, port=integer((given["port"],), "1..65535") if "port" in given else 0, checksum=checksum
     )
-
-
-def _address(word: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
-    try:
-        if "%" in word:
-            raise ValueError
-        return ipaddress.ip_address(word)
-    except ValueError:
-        raise Invalid(f"`{word}` is no IP address") from None

@@ -164,9 +164,7 @@ def _rest(name: str, before: Any, after: Any, leave: Collection[str]) -> Iterato
 
 def _virtual_router(instance: VrrpInstance) -> tuple[str, str, int]:
     """What vrrp knows an instance by."""
-    addresses = (*instance.virtual_addresses, *instance.virtual_addresses_excluded)
-    family = "IPv6" if addresses and ":" in addresses[0].address else "IPv4"
-    return instance.interface, family, instance.virtual_router_id
+    return instance.interface, instance.family, instance.virtual_router_id
 
 
 def _instances(before: Collection[VrrpInstance], after: Collection[VrrpInstance]) -> Iterator[Item]:

@@ -280,6 +280,10 @@ def _expected(row: Row) -> str:
         "interface": "the name of an interface",
         "address4": "an IPv4 address",
         "multicast4": "an IPv4 multicast group",
+        "multicast6": "an IPv6 multicast group",
+        "multicast": "a multicast group",
+        "peer": "an IP address",
+        "lifetime": "a number of seconds or `forever`",
         "script": "a command",
         "hmac-key": "an id from 1 to 255 and a key",
     }

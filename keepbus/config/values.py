@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 from functools import cache
 
-from keepbus.config.model import Script, StatusRange
+from keepbus.config.model import FOREVER_S, Script, StatusRange
 
 
 class Invalid(ValueError):
@@ -120,6 +120,50 @@ def multicast4(words: Sequence[str], parameters: str) -> str:
     return str(group)
 
 
+def address(words: Sequence[str], parameters: str) -> str:
+    """An address of either family."""
+    return str(ip(words[0]))
+
+
+def multicast(words: Sequence[str], parameters: str) -> str:
+    """A multicast group of either family."""
+    group = ip(words[0])
+    if not group.is_multicast:
+        raise Invalid(f"{group} is no multicast group (224.0.0.0 to 239.255.255.255, ff00::/8)")
+    return str(group)
+
+
+def multicast6(words: Sequence[str], parameters: str) -> str:
+    """An IPv6 multicast group."""
+    group = multicast(words, "")
+    if ":" not in group:
+        raise Invalid(f"{group} is no IPv6 multicast group")
+    return group
+
+
+def peer(words: Sequence[str], parameters: str) -> tuple[str, int | None]:
+    """IP[/LEN]: an address and the prefix length, None when there is none."""
+    host, slash, length = words[0].partition("/")
+    found = ip(host)
+    if not slash:
+        return str(found), None
+    if not (length.isascii() and length.isdecimal() and int(length) <= found.max_prefixlen):
+        raise Invalid(f"the prefix length in `{words[0]}` must be a number from 0 to {found.max_prefixlen}")
+    return str(found), int(length)
+
+
+def lifetime(words: Sequence[str], parameters: str) -> int:
+    """Whole seconds, or `forever`."""
+    if words[0] == "forever":
+        return FOREVER_S
+    return integer(words, f"0..{FOREVER_S - 1}")
+
+
+def optional_one_of(words: Sequence[str], parameters: str) -> str:
+    """One of the words in the parameters, or none."""
+    return one_of(words, parameters) if words else ""
+
+
 def port(words: Sequence[str]) -> int:
     """A port, 0 included."""
     if not _INTEGER.fullmatch(words[0]) or not 0 <= int(words[0]) <= 65535:
@@ -213,16 +257,25 @@ def split_command(command: str) -> tuple[str, ...]:
 
 
 def ipv4(word: str) -> ipaddress.IPv4Address:
-    """An IPv4 address; raises Invalid, with its own words for IPv6."""
+    """An IPv4 address; raises Invalid."""
     try:
         return ipaddress.IPv4Address(word)
     except ValueError:
-        pass
-    try:
-        ipaddress.IPv6Address(word)
-    except ValueError:
         raise Invalid(f"`{word}` is no IPv4 address") from None
-    raise Invalid(f"`{word}`: IPv6 is not supported yet")
+
+
+def ip(word: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """An address of either family, without a zone; raises Invalid."""
+    try:
+        found = ipaddress.ip_address(word)
+    except ValueError:
+        raise Invalid(f"`{word}` is no IP address") from None
+    if isinstance(found, ipaddress.IPv6Address):
+        if found.scope_id:
+            raise Invalid(f"`{word}`: write the address without `%{found.scope_id}`")
+        if found.ipv4_mapped:
+            raise Invalid(f"`{word}`: write the IPv4 address itself")
+    return found
 
 
 def words_as_they_are(words: Sequence[str], parameters: str) -> tuple[str, ...]:

@@ -76,7 +76,9 @@ class Wire:
         return found
 
     def announcements(self, address: str, since: float = 0.0) -> int:
-        """How many gratuitous ARP requests for an address."""
+        """How many gratuitous ARP requests or unsolicited neighbour advertisements for an address."""
+        if ":" in address:
+            return len(self.lines("> ff02::1:", "neighbor advertisement", f"tgt is {address},", since=since))
         return len(self.lines("ARP", f"who-has {address}", f"tell {address}", since=since))
 
 
@@ -94,8 +96,14 @@ class Router:
 
     def has(self, address: str) -> bool:
         """True when the kernel has the address."""
-        shown = self.namespaces.run(self.namespace, "ip", "-4", "address", "show", "dev", self.interface)
-        return f"inet {address}/" in shown
+        shown = self.namespaces.run(self.namespace, "ip", "address", "show", "dev", self.interface)
+        return f"inet {address}/" in shown or f"inet6 {address}/" in shown
+
+    def reaches(self, address: str) -> bool:
+        """True when somebody answers a ping to the address on the interface."""
+        command = ["ping", "-c", "1", "-W", "1", "-I", self.interface, address]
+        line = ["ip", "netns", "exec", self.namespace, *command]
+        return subprocess.run(line, capture_output=True, check=False).returncode == 0
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to the process."""

@@ -39,7 +39,7 @@ def test_keywords(capsys: pytest.CaptureFixture[str]) -> None:
     assert line == ["vrrp_instance", "advert_int", "seconds", "0.01..255", "supported"]
     (line,) = [line.split() for line in out if line.split()[:2] == ["vrrp_instance", "track_script"]]
     assert line == ["vrrp_instance", "track_script", "values", "not", "supported", "yet"]
-    assert out[-1].startswith("657 keywords: ")
+    assert out[-1].startswith("659 keywords: ")
 
 
 @pytest.mark.parametrize("words", [["check"], ["check", "--keywords", "file"], ["no-such-verb"], []])

@@ -47,10 +47,49 @@ def addresses(tmp_path: Path, line: str) -> tuple[VirtualAddress, ...]:
             "172.16.1.188/16 brd 172.16.255.255",
             VirtualAddress(address="172.16.1.188", prefix=16, interface="eth0", broadcast="172.16.255.255"),
         ),
+        (
+            "192.0.2.9 peer 192.0.2.8/31 noprefixroute preferred_lft 30 no_track",
+            VirtualAddress(
+                address="192.0.2.9",
+                prefix=31,
+                interface="eth0",
+                peer="192.0.2.8",
+                flags=0x200,
+                preferred_s=30,
+                no_track=True,
+            ),
+        ),
     ],
 )
 def test_grammar(tmp_path: Path, line: str, address: VirtualAddress) -> None:
     assert addresses(tmp_path, line) == (address,)
+
+
+# Features 6.1: no duplicate detection unless -nodad, and what stands alone is never a source.
+@pytest.mark.parametrize(
+    ("line", "prefix", "flags", "preferred_s"),
+    [
+        ("fe80::1", 128, 0x2, 0),
+        ("fe80::1/64", 64, 0x2, 0xFFFFFFFF),
+        ("fe80::1/64 -nodad", 64, 0, 0xFFFFFFFF),
+        ("fe80::1 home mngtmpaddr", 128, 0x2 | 0x10 | 0x100, 0),
+        ("fe80::1 preferred_lft forever", 128, 0x2, 0xFFFFFFFF),
+        ("fe80::1/64 autojoin", 64, 0x2 | 0x400, 0xFFFFFFFF),
+    ],
+)
+def test_ipv6(tmp_path: Path, line: str, prefix: int, flags: int, preferred_s: int) -> None:
+    (found,) = addresses(tmp_path, line)
+    assert found == VirtualAddress(
+        address="fe80::1", prefix=prefix, interface="eth0", flags=flags, preferred_s=preferred_s
+    )
+
+
+def test_words_of_ipv4_are_left_out_of_ipv6(tmp_path: Path) -> None:
+    text = INSTANCE.replace("192.0.2.1/24", "fe80::1 label eth0:1 brd + scope link").replace("@", "")
+    compiled = compile_text(tmp_path, text)
+    assert codes(compiled) == ["other-family"] * 3
+    (found,) = only_instance(compiled).virtual_addresses
+    assert (found.label, found.broadcast, found.scope) == ("", "", 0)
 
 
 @pytest.mark.parametrize(
@@ -61,14 +100,19 @@ def test_grammar(tmp_path: Path, line: str, address: VirtualAddress) -> None:
         ("192.0.2.9/", "bad-address", "error", 9),
         ("224.0.0.1", "bad-address", "error", 9),
         ("0.0.0.0", "bad-address", "error", 9),
-        ("2001:db8::1/64", "bad-address", "error", 9),
+        ("2001:db8::1/129", "bad-address", "error", 9),
+        ("2001:db8::1%eth0", "bad-address", "error", 9),
+        ("::ffff:192.0.2.9", "bad-address", "error", 9),
+        ("ff02::9", "bad-address", "error", 9),
+        ("2001:db8::1/64", "other-family", "error", 9),
+        ("192.0.2.9 peer 2001:db8::1", "bad-address", "error", 9),
+        ("192.0.2.9 preferred_lft soon", "bad-value", "warning", 33),
         ("192.0.2.9 scope planet", "bad-value", "warning", 25),
         ("192.0.2.9 dev", "missing-argument", "error", 19),
         ("192.0.2.9 label much-too-long-a-label", "bad-value", "warning", 25),
         ("192.0.2.9 lable x", "unknown-keyword", "warning", 19),
         ("192.0.2.9 devv eth1", "unknown-keyword", "error", 19),
-        ("192.0.2.9 peer 192.0.2.8", "not-supported", "error", 19),
-        ("192.0.2.9 noprefixroute", "not-supported", "warning", 19),
+        ("192.0.2.9 use_vmac", "not-supported", "error", 19),
         ("192.0.2.9 // remark", "slash-comment", "warning", 19),
     ],
 )

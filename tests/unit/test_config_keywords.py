@@ -26,6 +26,8 @@ DRAFT = {
     "flag_1", "flag_2", "flag_3", "sh_port", "sh_fallback", "mh_port", "mh_fallback",
     "track_group", "group", "inet", "inet6", "second_gateway", "add", "prepend", "append", "type", "nop",
     "blackhole", "unreachable", "prohibit",
+    "mcast_group6", "native_ipv6", "check_unicast_src",
+    "unicast_fault_no_peer", "v3_checksum_as_v2", "home", "dad", "mngtmpaddr", "noprefixroute", "autojoin",
 }  # fmt: skip
 OF_BLOCK = {
     ("global_defs",): (model.GlobalDefs, model.VrrpInstance, model.GratuitousArp, model.VrrpSection),
@@ -67,7 +69,12 @@ def test_every_keyword_of_keepalived_is_there() -> None:
 
 def test_what_is_beyond_keepalived_is_known() -> None:
     beyond = {(row.block, row.keyword) for row in rows()} - set(listed())
-    assert beyond == {(("global_defs",), "address_lease"), (("virtual_server",), "nat_mask")}
+    assert beyond == {
+        (("global_defs",), "address_lease"),
+        (("virtual_server",), "nat_mask"),
+        (("vrrp_instance",), "v3_checksum"),
+        (("vrrp_instance",), "v3_checksum_strict"),
+    }
 
 
 def test_rows_are_well_formed() -> None:
@@ -124,6 +131,7 @@ def sample(row: Row) -> str:
         "forwarding": "NAT", "protocol": "TCP", "family": "inet", "engine": "sip",
         "granularity": "255.255.255.0", "address": "192.0.2.7", "lines": "x {\n}", "user": "nobody",
         "script": "/bin/true",
+        "multicast": "224.0.0.9", "multicast6": "ff02::99", "optional-one-of": "never",
         "digest": "0" * 32, "codes": "200", "path": "/run/x", "command": "/bin/true", "hex": "00",
         "hex-pattern": "0x", "dns-name": "example.org", "upper-of": "a", "file-weight": "2 reverse",
         "init-file": "1 overwrite", "hmac-key": "1 file:/x", "values": "{\n}", "block": "x {\n}",

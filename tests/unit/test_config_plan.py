@@ -10,6 +10,7 @@ import pytest
 
 from keepbus.config.difference import NOT_SHOWN
 from keepbus.config.model import (
+    AddressFamily,
     Authentication,
     AuthType,
     Check,
@@ -218,11 +219,8 @@ def test_another_virtual_router_under_the_same_name(fields: dict[str, Any]) -> N
 
 
 def test_another_family_is_another_virtual_router() -> None:
-    six = change(ADDRESS, address="2001:db8::1", prefix=64)
-    assert [item.action for item in instances(change(INSTANCE, virtual_addresses=(six,))).items] == [
-        Action.REMOVED,
-        Action.ADDED,
-    ]
+    six = change(INSTANCE, family=AddressFamily.IPV6, virtual_addresses=(change(ADDRESS, address="fe80::1"),))
+    assert [item.action for item in instances(six).items] == [Action.REMOVED, Action.ADDED]
 
 
 def test_the_owner_becomes_master_at_once() -> None:

@@ -68,7 +68,7 @@ def test_priority_and_state(tmp_path: Path, lines: str, priority: int, state: In
         ("preempt_delay 1001", 15, "1001"),
         ("down_timer_adverts 101", 20, "101"),
         ("mcast_src_ip 192.0.2.300", 14, "192.0.2.300"),
-        ("mcast_src_ip fe80::1", 14, "fe80::1"),
+        ("mcast_src_ip fe80::1%eth0", 14, "fe80::1%eth0"),
         ("mcast_dst_ip 192.0.2.1", 14, "192.0.2.1"),
         ("interface a/b", 11, "a/b"),
         ("interface sixteen-letters-", 11, "sixteen-letters-"),
@@ -183,11 +183,18 @@ class TestTwoInstances:
         [
             ("router_id 51", "router_id 52"),
             ("interface eth0", "interface eth1"),
-            ("state BACKUP", "mcast_dst_ip 224.0.0.99"),
         ],
     )
     def test_s10_otherwise_they_are_independent(self, tmp_path: Path, change: tuple[str, str]) -> None:
         assert self.both(tmp_path, change) == []
+
+    def test_s10_another_group_does_not_make_them_two(self, tmp_path: Path) -> None:
+        change = ("state BACKUP", "mcast_dst_ip 224.0.0.99")
+        assert self.both(tmp_path, change) == ["error duplicate-virtual-router-id 14:23"]
+
+    def test_s10_another_family_does(self, tmp_path: Path) -> None:
+        second = INSTANCE.replace("VI_1", "VI_2").replace("192.0.2.1/24", "fe80::1/64")
+        assert told(compile_text(tmp_path, (INSTANCE + second).replace("@", ""))) == []
 
     def test_the_same_name(self, tmp_path: Path) -> None:
         assert self.both(tmp_path, ("VI_2", "VI_1")) == ["error duplicate-instance 11:15"]
@@ -278,7 +285,6 @@ def test_scripts(tmp_path: Path) -> None:
     ("line", "severity"),
     [
         ("track_script {\n chk\n}", "error"),
-        ("unicast_peer {\n 192.0.2.8\n}", "error"),
         ("use_vmac", "error"),
         ("smtp_alert", "warning"),
         ("garp_extra_if 5", "warning"),
@@ -288,11 +294,6 @@ def test_what_is_not_there_yet(tmp_path: Path, line: str, severity: str) -> None
     finding = find(instance(tmp_path, line), "not-supported")
     assert finding.severity == severity
     assert "not supported yet" in finding.text
-
-
-def test_without_its_peers_an_instance_is_refused_even_permissively(tmp_path: Path) -> None:
-    assert instance(tmp_path, "unicast_peer {\n 192.0.2.8\n}", permissive=True).exit_status == 2
-    assert instance(tmp_path, "track_script {\n chk\n}", permissive=True).exit_status == 1
 
 
 def test_address_lease(tmp_path: Path) -> None:
