@@ -10,7 +10,7 @@ import ctypes
 import errno
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from keepbus.runtime.machine import Event
 from keepbus_vrrp import netlink
@@ -18,12 +18,15 @@ from keepbus_vrrp.effects import Request
 from keepbus_vrrp.events import AddressChanged, ForwardingChanged, KernelRead, LinkChanged
 from keepbus_vrrp.netlink import Address, AddressMessage, Answer, ForwardingMessage, LinkMessage, Message
 
-_SO_ATTACH_FILTER = 26
+_SO_ATTACH_FILTER, _SO_RCVBUFFORCE = 26, 33
 _SOL_NETLINK, _NETLINK_CAP_ACK = 270, 10
-_BUFFER_OCTETS = 1 << 20
+_BUFFER_OCTETS, _MOST_BUFFER_OCTETS = 1 << 20, 1 << 23
 _RECV_OCTETS = 1 << 16
 _GONE = (errno.EADDRNOTAVAIL, errno.ENODEV)
 _MOST_TRIES = 5
+_MOST_REQUESTS = 64
+"""In one send: their errors must find room in the receive buffer, and they themselves in the send buffer."""
+_PASSING = (errno.EINTR, errno.EAGAIN, errno.EBUSY, errno.ENOMEM)
 _GROUPS = (
     netlink.RTMGRP_LINK
     | netlink.RTMGRP_IPV4_IFADDR
@@ -57,13 +60,16 @@ class Kernel:
         events: list[Event] = []
         while True:
             try:
-                octets = self._news.recv(_RECV_OCTETS)
+                octets, (port, _) = self._news.recvfrom(_RECV_OCTETS)
             except BlockingIOError:
                 return events
             except OSError as error:
                 if error.errno != errno.ENOBUFS:
                     raise
+                drain(self._news)
                 return [*events, self.read()]
+            if port:
+                continue  # another process, not the kernel
             for message in netlink.parse(octets):
                 if isinstance(message, LinkMessage):
                     events.append(LinkChanged(message))
@@ -119,16 +125,38 @@ class Kernel:
         return self._sequence
 
     def _ask(self, requests: list[bytes]) -> list[tuple[int, int]]:
-        """Send requests in one go; index and errno of those that failed. Only the last is acknowledged:
-        an error is always told."""
-        if not requests:
-            return []
-        first = self._next()
-        last = self._sequence = first + len(requests) - 1
-        self._requests.send(netlink.batch(requests, first))
+        """Carry out requests; index and errno of those that failed. What failed for a passing reason is asked
+        again (R-F46): a request that is repeated does nothing twice."""
+        failed: list[tuple[int, int]] = []
+        for start in range(0, len(requests), _MOST_REQUESTS):
+            left = list(range(start, min(start + _MOST_REQUESTS, len(requests))))
+            for last_try in (False, False, True):
+                answers = self._ask_some([requests[index] for index in left])
+                passing = [left[at] for at, number in answers if number in _PASSING and not last_try]
+                failed += [(left[at], number) for at, number in answers if number not in _PASSING or last_try]
+                left = passing
+                if not left:
+                    break
+        return failed
+
+    def _ask_some(self, requests: list[bytes]) -> list[tuple[int, int]]:
+        """Send requests in one go. Only the last is acknowledged: an error is always told. Answers that were
+        lost are had by asking again."""
+        for _ in range(_MOST_TRIES):
+            first = self._next()
+            last = self._sequence = first + len(requests) - 1
+            self._requests.send(netlink.batch(requests, first))
+            try:
+                return self._answers(first, last)
+            except OSError as error:
+                if error.errno != errno.ENOBUFS:
+                    raise
+        raise OSError(errno.ENOBUFS, os.strerror(errno.ENOBUFS))
+
+    def _answers(self, first: int, last: int) -> list[tuple[int, int]]:
         failed = []
         while True:
-            for answer in netlink.parse(self._requests.recv(_RECV_OCTETS)):
+            for answer in self._receive():
                 if not isinstance(answer, Answer) or not first <= answer.sequence <= last:
                     continue
                 if answer.errno:
@@ -136,13 +164,20 @@ class Kernel:
                 if answer.sequence == last:
                     return failed
 
+    def _receive(self) -> Iterable[Message]:
+        """What the kernel answers; another process that writes to this socket is not heard."""
+        while True:
+            octets, (port, _) = self._requests.recvfrom(_RECV_OCTETS)
+            if not port:
+                return netlink.parse(octets)
+
     def _dump(self, request: bytes) -> list[Message]:
         for _ in range(_MOST_TRIES):
             self._requests.send(request)
             found: list[Message] = []
             done: Answer | None = None
             while done is None:
-                for message in netlink.parse(self._requests.recv(_RECV_OCTETS)):
+                for message in self._receive():
                     if isinstance(message, Answer):
                         done = message
                     else:
@@ -152,6 +187,20 @@ class Kernel:
             if not done.interrupted:
                 break
         return found
+
+
+def drain(news: socket.socket) -> None:
+    """After a loss: throw away what is older than the dump to come, for it would be taken for newer; and make
+    the buffer as large as it may become, once."""
+    news.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _MOST_BUFFER_OCTETS)
+    while True:
+        try:
+            news.recv(_RECV_OCTETS)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            if error.errno != errno.ENOBUFS:
+                raise
 
 
 class _FilterProgram(ctypes.Structure):

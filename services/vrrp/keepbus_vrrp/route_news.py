@@ -18,6 +18,7 @@ from keepbus.runtime.machine import Event
 from keepbus_vrrp import route_codec, rule_codec
 from keepbus_vrrp.attributes import HEADER
 from keepbus_vrrp.events import RouteChanged, RoutesRead, RuleRemoved
+from keepbus_vrrp.kernel import drain
 from keepbus_vrrp.route_codec import RTM_DELROUTE, RTM_NEWROUTE, RouteKey
 from keepbus_vrrp.rule_codec import RTM_DELRULE, RTM_NEWRULE
 
@@ -65,6 +66,7 @@ class RouteNews:
             except OSError as error:
                 if error.errno != errno.ENOBUFS:
                     raise
+                drain(self._news)
                 return [*events, self.read()]
             if port:
                 continue  # not the kernel
