@@ -8,7 +8,7 @@ from keepbus.contracts import vrrp as contracts
 from keepbus.contracts.vrrp import VrrpState
 from keepbus.runtime.machine import Effect, Log, Publish
 from keepbus_vrrp import family
-from keepbus_vrrp.record import Record
+from keepbus_vrrp.record import Record, placed
 from keepbus_vrrp.sentences import seconds
 from keepbus_vrrp.timers import NS_PER_US
 
@@ -116,7 +116,7 @@ def record_of(instance: Instance) -> Record:
         cause=instance.cause,
         history=instance.history,
         dropped=dict(instance.counters.dropped),
-        addresses=instance.all_addresses if instance.state is VrrpState.MASTER else (),
+        addresses=placed(instance.all_addresses) if instance.state is VrrpState.MASTER else (),
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from keepbus.config.model import VirtualAddress, VrrpInstance
@@ -15,7 +16,7 @@ from keepbus.contracts.schema import SchemaError, from_plain, to_plain
 from keepbus.contracts.vrrp import Transition, VrrpState
 
 MOST_OCTETS = 16_000
-"""A longer record loses its oldest transitions."""
+"""A longer record is cut, see `dump`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,8 +35,8 @@ class Record:
     cause: str
     history: tuple[Transition, ...]
     dropped: dict[str, int]
-    addresses: tuple[VirtualAddress, ...]
-    """Installed then, if it was master."""
+    addresses: tuple[str, ...]
+    """Installed then, if it was master: see `placed`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,19 +58,47 @@ def fingerprint(config: VrrpInstance, *, lease: bool) -> str:
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
+def placed(addresses: Iterable[VirtualAddress]) -> tuple[str, ...]:
+    """What it takes to remove addresses, as INTERFACE ADDRESS/PREFIX[ PEER]."""
+    return tuple(
+        f"{each.interface} {each.address}/{each.prefix}" + (f" {each.peer}" if each.peer else "")
+        for each in addresses
+    )
+
+
+def left_over(record: Record) -> Iterator[VirtualAddress]:
+    """The addresses that the record names."""
+    for text in record.addresses:
+        interface, address, *peer = text.split(" ")
+        host, _, prefix = address.partition("/")
+        yield VirtualAddress(address=host, prefix=int(prefix), interface=interface, peer="".join(peer))
+
+
 def dump(record: Record | GroupRecord) -> str:
-    """JSON text."""
-    text = json.dumps(to_plain(record), ensure_ascii=False, separators=(",", ":"))
-    while len(text.encode()) > MOST_OCTETS and record.history:
-        record = replace(record, history=record.history[1:])
-        text = json.dumps(to_plain(record), ensure_ascii=False, separators=(",", ":"))
+    """JSON text. What is too long loses its oldest transitions, then addresses: those that stand in the
+    configuration still are found there."""
+    text = _text(record)
+    while len(text.encode()) > MOST_OCTETS:
+        if record.history:
+            record = replace(record, history=record.history[1:])
+        elif isinstance(record, Record) and record.addresses:
+            record = replace(record, addresses=record.addresses[: len(record.addresses) // 2])
+        else:
+            break
+        text = _text(record)
     return text
+
+
+def _text(record: Record | GroupRecord) -> str:
+    return json.dumps(to_plain(record), ensure_ascii=False, separators=(",", ":"))
 
 
 def load(text: str) -> Record | None:
     """None when the text is no record of this version."""
     try:
-        return from_plain(Record, json.loads(text))
+        record = from_plain(Record, json.loads(text))
+        list(left_over(record))
+        return record
     except (ValueError, SchemaError):
         return None
 

@@ -56,13 +56,13 @@ def begin(instances: Iterable[Instance], groups: Groups, memories: Iterable[Memo
         if not why_not:
             _resume(instance, memory[1])
         elif found.state is VrrpState.MASTER:
-            _start(instance, f"started; not resumed as master: {why_not}", found.addresses)
+            _start(instance, f"started; not resumed as master: {why_not}", record.left_over(found))
         else:
             _start(instance, "started", ())
     for group in begun:
         group.begun()
     for key, (found, _) in remembered.items():
-        _remove(turn, key, found.addresses)
+        _remove(turn, key, record.left_over(found))
         turn.effects.append(Forget(key))
 
 
@@ -114,17 +114,17 @@ def _resume(instance: Instance, sent_at_ns: int) -> None:
     )
 
 
-def _start(instance: Instance, cause: str, left_over: tuple[VirtualAddress, ...]) -> None:
+def _start(instance: Instance, cause: str, left_over: Iterable[VirtualAddress]) -> None:
     instance.held.sweep(instance.config.virtual_routes, instance.config.virtual_rules)
-    _remove(instance.turn, instance.key, dict.fromkeys((*instance.all_addresses, *left_over)))
+    _remove(instance.turn, instance.key, (*instance.all_addresses, *left_over))
     instance.start(cause)
 
 
 def _remove(turn: Turn, key: str, addresses: Iterable[VirtualAddress]) -> None:
     """Take off those of the addresses that are there."""
-    present = []
+    present = {}
     for address in turn.links.resolve(addresses):
         link = turn.links.by_index(address.interface_index)
         if link is not None and address.address in link.addresses:
-            present.append(address)
-    turn.remove(key, tuple(present))
+            present.setdefault(address[:3], address)
+    turn.remove(key, tuple(present.values()))
