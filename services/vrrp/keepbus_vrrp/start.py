@@ -16,6 +16,7 @@ from keepbus_vrrp.effects import Forget
 from keepbus_vrrp.events import Memory
 from keepbus_vrrp.group import Group, Groups
 from keepbus_vrrp.instance import Instance
+from keepbus_vrrp.netlink import Address
 from keepbus_vrrp.record import Record
 from keepbus_vrrp.timers import NS_PER_US
 from keepbus_vrrp.turn import Turn
@@ -122,7 +123,7 @@ def _start(instance: Instance, cause: str, left_over: Iterable[VirtualAddress]) 
 
 def _remove(turn: Turn, key: str, addresses: Iterable[VirtualAddress]) -> None:
     """Take off those of the addresses that are there."""
-    present = {}
+    present: dict[tuple[object, ...], Address] = {}
     for address in turn.links.resolve(addresses):
         link = turn.links.by_index(address.interface_index)
         if link is not None and address.address in link.addresses:
