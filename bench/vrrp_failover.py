@@ -20,10 +20,12 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "netns"))
 
 from vrrp_nodes import Keepalived, Keepbus, Router, Wire, instance, vrrp_instance, wait_for
 
+from bench.ending import end_on_signals
 from keepbus.testing.namespaces import Namespaces
 
 MASTER, BACKUP, VIP = "10.7.0.1", "10.7.0.2", "10.7.0.100"
@@ -86,6 +88,7 @@ def main(argv: Sequence[str] = ()) -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--intervals", type=float, nargs="+", default=[1.0, 0.1, 0.01])
     args = parser.parse_args(argv)
+    end_on_signals()
     for interval_s in args.intervals:
         medians = {}
         for kind in (Keepalived, Keepbus):

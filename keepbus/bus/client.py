@@ -35,6 +35,10 @@ _MOST_MESSAGES_PER_READ = 500
 _STATES_PER_CALL = 20
 """What was said anew since the last call of `repeat` counts, so that a busy speaker repeats less."""
 _LEAST_REPEATS_PER_CALL = 5
+_MOST_CALLS_PER_CYCLE = 30
+"""After so many calls a speaker that says nothing new has repeated everything, however much it is."""
+_HURRIED_STATES_PER_CALL = 100
+"""While a hub that has just been connected does not know everything."""
 _HIGH_WATER_MARK = 10_000
 _STATE_PREFIX = f"{Kind.STATE}/"
 
@@ -94,6 +98,8 @@ class Listener:
         # ZeroMQ's descriptor tells of a change only once; this one keeps the loop awake for what was left.
         self._leftover = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._last: dict[str, tuple[str, int]] = {}
+        self.heard_own = False
+        """True when a message of own_boot under own_states has come: the hub has given what it had before."""
         self.counters = Counters()
         self.gaps: list[Gap] = []
         """Holes found since the caller last emptied the list."""
@@ -107,6 +113,10 @@ class Listener:
     def subscribe(self, topic: str) -> None:
         """Hear this prefix too; the hub answers with the retained states under it."""
         self._socket.subscribe(topic)
+
+    def unsubscribe(self, topic: str) -> None:
+        """Hear this prefix no more, as far as no other one covers it."""
+        self._socket.unsubscribe(topic)
 
     def receive(self, *, repeats: bool = False, limit: int = _MOST_MESSAGES_PER_READ) -> list[Message]:
         """Messages that wait, news only unless `repeats`."""
@@ -156,6 +166,7 @@ class Listener:
             # A new boot begins at 1; on a topic not heard before we may simply have come later.
             expected = 1 if boot else header.nth
         own = header.boot == self._own_boot and topic.startswith(self._own_states)
+        self.heard_own = self.heard_own or own
         body = None if own or frames[2] == WITHDRAWN else decode_body(topic, frames[2])
         if header.nth > expected:
             lost = header.nth - expected
@@ -182,6 +193,10 @@ class Speaker:
     ) -> None:
         self._socket = context.socket(zmq.PUSH)
         configure(self._socket)
+        self._connections = self._socket.get_monitor_socket(zmq.Event.HANDSHAKE_SUCCEEDED)
+        self._was_connected = False
+        self._hurried = 0
+        """How many states are still to be repeated because the hub may be a new one."""
         self._socket.connect(f"ipc://{speak_address(run_dir)}")
         self._node = node
         self._source = source
@@ -215,9 +230,19 @@ class Speaker:
     def repeat(self) -> int:
         """Send the few states again that were not sent for the longest time; how many.
 
-        Call it a few times a second.
+        Call it about once a second.
         """
-        most = max(_STATES_PER_CALL - self._states_sent, _LEAST_REPEATS_PER_CALL)
+        with contextlib.suppress(zmq.Again):
+            while True:
+                self._connections.recv_multipart(zmq.NOBLOCK)
+                # What was said before the first connection waited for it.
+                self._hurried = len(self._states) if self._was_connected else 0
+                self._was_connected = True
+        ordinary = max(_STATES_PER_CALL, -(-len(self._states) // _MOST_CALLS_PER_CYCLE))
+        most = max(ordinary - self._states_sent, _LEAST_REPEATS_PER_CALL)
+        if self._hurried:
+            most = max(most, min(self._hurried, _HURRIED_STATES_PER_CALL))
+            self._hurried = max(self._hurried - most, 0)
         self._states_sent = 0
         batch = list(islice(self._states, most))
         for topic in batch:
@@ -227,6 +252,8 @@ class Speaker:
 
     def close(self, linger_ms: int = 200) -> None:
         """Close; the last messages have linger_ms to leave."""
+        self._socket.disable_monitor()
+        self._connections.close(0)
         self._socket.close(linger_ms)
 
     def _send(self, topic: str, frame: bytes, cause: str) -> str:

@@ -42,7 +42,7 @@ from keepbus.runtime.machine import (
 from keepbus.runtime.recorder import Recorder
 from keepbus.runtime.standby import BEAT_NS, Standby, name_of
 
-_REPEAT_NS = 250_000_000
+_REPEAT_NS = 1_000_000_000
 _ADOPTION_NS = 10_000_000_000
 _LOCK_WAIT_S = 0.9
 _PR_SET_PDEATHSIG = 1
@@ -121,7 +121,9 @@ class Service:
             own_boot=self.boot,
         )
         self.speaker = Speaker(self.context, self.run_dir, node=self.node, source=name, boot=self.boot)
-        self._inherited: set[str] = set()
+        self._inherited: set[str] | None = set()
+        """States of a predecessor; None when they have been taken over or withdrawn."""
+        self._hears_itself = False
         self._first: list[Event] = []
         if own is not None:
             self._first = Standby(self, self._lock, own).wait()
@@ -215,18 +217,22 @@ class Service:
             )
         )
         self.settle(now_ns)
-        if self._inherited and now_ns > self._adopt_until_ns:
+        if self._inherited is not None and self._hears_itself and now_ns > self._adopt_until_ns:
             # States of an earlier process that this one did not take over describe nothing any more.
             for topic in self._inherited - self.speaker.states():
                 self.speaker.withdraw(topic)
-            self._inherited.clear()
+            self._inherited = None
+            self.listener.unsubscribe(self._own_states)
+        # Counts from the next beat on: what the hub had retained comes no later than that.
+        self._hears_itself = self.listener.heard_own
 
     def read_bus(self, _mask: int) -> list[BusMessage]:
         """What was said."""
         wall_ns = time.time_ns()
         events: list[BusMessage] = []
         for message in self.listener.receive():
-            if message.body is not None and message.topic.startswith(self._own_states):
+            own = message.topic.startswith(self._own_states)
+            if own and self._inherited is not None and message.body is not None:
                 self._inherited.add(message.topic)  # a predecessor's
             events.append(BusMessage(message, wall_ns))
         return events

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,7 +23,8 @@ class Wire:
         speak_address(run_dir).parent.mkdir(parents=True)
         self.pull = context.socket(zmq.PULL)
         configure(self.pull)
-        self.pull.bind(f"ipc://{speak_address(run_dir)}")
+        self.address = f"ipc://{speak_address(run_dir)}"
+        self.pull.bind(self.address)
         self.pull.setsockopt(zmq.RCVTIMEO, 5000)
         self.clock_ns = 1000
         self.speaker = Speaker(
@@ -108,3 +110,30 @@ def test_a_few_states_are_repeated_each_time(wire: Wire) -> None:
         wire.speaker.publish(state(name))
         wire.read()
     assert [repeated(wire) for _ in range(3)] == [["a", "b", "c"]] * 3
+
+
+def test_all_is_repeated_within_thirty_calls_however_much_it_is(wire: Wire) -> None:
+    for number in range(1200):
+        wire.speaker.publish(state(f"n{number}"))
+        wire.read()
+    repeated(wire)
+    assert len({name for _ in range(30) for name in repeated(wire)}) == 1200
+
+
+def test_a_hub_that_is_connected_anew_is_told_everything_soon(wire: Wire) -> None:
+    for number in range(250):
+        wire.speaker.publish(state(f"n{number}"))
+        wire.read()
+    repeated(wire)
+    assert len(repeated(wire)) == 20, "the first connection is no reason to hurry"
+    pull = wire.pull.context.socket(zmq.PULL)
+    wire.pull.close(0)
+    pull.setsockopt(zmq.RCVTIMEO, 5000)
+    pull.bind(wire.address)
+    wire.pull = pull
+    deadline = time.monotonic() + 10
+    while wire.speaker.repeat() < 100:  # until it notices
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    counts = [wire.speaker.repeat() for _ in range(4)]
+    assert counts == [100, 50, 20, 20]
