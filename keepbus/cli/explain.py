@@ -161,6 +161,8 @@ def _followed(body: Followed) -> tuple[str, tuple[str, ...]]:
         detail = f": {body.detail}" if body.detail else ""
         bad = body.action in ("failed", "lost", "expired")
         return f"{body.address} {body.action} on {body.interface}{detail}", ("red",) if bad else ()
+    if isinstance(body, vrrp.PriorityChanged):
+        return body.cause, ()
     if isinstance(body, vrrp.Resumed):
         return f"a new process went on, silent for {duration(body.silent_us * 1000)}", ("yellow",)
     return _script(body)
@@ -187,6 +189,7 @@ def _topics(name: str) -> frozenset[str]:
             vrrp.GroupTransitioned.TOPIC,
             vrrp.AddressChanged.TOPIC,
             vrrp.Resumed.TOPIC,
+            vrrp.PriorityChanged.TOPIC,
             notify.ScriptRun.TOPIC,
         )
     ) | {f"{notify.ScriptRun.TOPIC}/{quote(f'GROUP {name}')}"}

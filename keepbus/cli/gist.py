@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from keepbus.cli.terminal import clean, duration, plural
-from keepbus.contracts import audit, checker, common, hub, ipvs, notify, vrrp, watchdog
+from keepbus.contracts import audit, bfd, checker, common, hub, ipvs, notify, vrrp, watchdog
 from keepbus.contracts.message import Message
 
 _GOOD = frozenset({"MASTER", "ready", "up", "added", "restored"})
@@ -67,6 +67,10 @@ def _vrrp_statistics(body: vrrp.Statistics) -> tuple[str, str]:
     return "", f"{body.adverts_sent} adverts sent, {body.adverts_received} received{dropped}"
 
 
+def _priority(body: vrrp.PriorityChanged) -> tuple[str, str]:
+    return body.state.value, body.cause
+
+
 def _dropped(body: vrrp.Dropped) -> tuple[str, str]:
     more = f" (and {body.suppressed} like it)" if body.suppressed else ""
     return "refused", f"advert from {body.source}: {body.reason}, {body.detail}{more}"
@@ -104,6 +108,14 @@ def _probe_failed(body: checker.ProbeFailed) -> tuple[str, str]:
 
 def _evidence(evidence: checker.Evidence) -> str:
     return f"{evidence.sent}: {evidence.received}, {duration(evidence.took_us * 1000)}"
+
+
+def _tracker(body: checker.Tracker) -> tuple[str, str]:
+    return body.verdict.value, _evidence(body.evidence) if body.evidence else f"{body.kind} {body.name}"
+
+
+def _session(body: bfd.Session) -> tuple[str, str]:
+    return "up" if body.up else "down", body.detail
 
 
 def _virtual_server(body: ipvs.VirtualServer) -> tuple[str, str]:
@@ -194,6 +206,7 @@ _TELLERS: dict[type, Callable[[Any], tuple[str, str]]] = {
     vrrp.SyncGroup: _group,
     vrrp.GroupTransitioned: _group_transition,
     vrrp.Statistics: _vrrp_statistics,
+    vrrp.PriorityChanged: _priority,
     vrrp.Dropped: _dropped,
     vrrp.AddressChanged: _address,
     vrrp.Resumed: _resumed,
@@ -202,6 +215,8 @@ _TELLERS: dict[type, Callable[[Any], tuple[str, str]]] = {
     common.Reject: _reject,
     checker.CheckVerdict: _verdict,
     checker.ProbeFailed: _probe_failed,
+    checker.Tracker: _tracker,
+    bfd.Session: _session,
     ipvs.VirtualServer: _virtual_server,
     ipvs.Table: _table,
     ipvs.Changed: _changed,

@@ -54,6 +54,8 @@ class Node:
     table: ipvs.Table | None
     verdicts: Mapping[str, checker.CheckVerdict]
     """Per check."""
+    trackers: Mapping[str, checker.Tracker]
+    """By KIND:NAME."""
     notified: Mapping[str, notify.Notified]
     """Per instance."""
     journal: audit.Journal | None
@@ -86,6 +88,8 @@ class Node:
             if instance.state is vrrp.VrrpState.FAULT or instance.faults:
                 why = "; ".join(instance.faults) or instance.cause
                 yield f"{instance.name} is in {instance.state}: {why}"
+            elif instance.state is vrrp.VrrpState.INIT:
+                yield f"{instance.name} has not begun: {instance.cause}"
             elif instance.state is vrrp.VrrpState.MASTER and not instance.holds_addresses:
                 yield f"{instance.name} is MASTER without its addresses: {instance.cause}"
         for notified in self.notified.values():
@@ -133,6 +137,7 @@ def assemble(states: Mapping[str, Message], now_ns: int, generation: int = 0) ->
         virtual_servers=tuple(_bodies(ipvs.VirtualServer, states)),
         table=next(_bodies(ipvs.Table, states), None),
         verdicts={body.check: body for body in _bodies(checker.CheckVerdict, states)},
+        trackers={body.tracker: body for body in _bodies(checker.Tracker, states)},
         notified={body.name: body for body in _bodies(notify.Notified, states)},
         journal=next(_bodies(audit.Journal, states), None),
         now_ns=now_ns,

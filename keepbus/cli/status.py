@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from keepbus.cli import live, screen
+from keepbus.cli import live, screen, tracked
 from keepbus.cli.bus import NoNode, collect
 from keepbus.cli.gist import exit_words, mood
 from keepbus.cli.node import Beat, Node, assemble
@@ -105,6 +105,7 @@ def as_json(node: Node) -> dict[str, Any]:
         "groups": {group.name: to_plain(group) for group in node.groups},
         "virtual_servers": {server.name: to_plain(server) for server in node.virtual_servers},
         "verdicts": {check: to_plain(verdict) for check, verdict in node.verdicts.items()},
+        "trackers": {tracker: to_plain(body) for tracker, body in node.trackers.items()},
         "table": to_plain(node.table),
         "journal": to_plain(node.journal),
     }
@@ -143,13 +144,14 @@ def _instances(node: Node, paint: Paint, width: int | None) -> Iterator[str]:
         since = duration(node.now_ns - instance.since_ns)
         yield (
             f"  {paint(clean(instance.name), 'bold')}  {state} for {since}"
-            f"  priority {_priority(instance)}  {clean(instance.interface)}"
+            f"  priority {tracked.priority(instance)}  {clean(instance.interface)}"
             f" vrid {instance.virtual_router_id} v{instance.version}"
         )
         why = f"since {clock(instance.since_ns, node.now_ns)}: {clean(instance.cause)}"
         yield from wrap(why, width, first="    ", rest="      ")
         for fault in instance.faults:
             yield paint(f"    fault: {clean(fault)}", "red")
+        yield from table(tracked.trackers(instance, node, paint), indent=4)
         yield f"    {_addresses(instance, paint)}"
         yield f"    {_master(instance, node)}"
         notified = node.notified.get(instance.name)

@@ -20,7 +20,7 @@ class Held:
 
 
 Now = vrrp.Instance | vrrp.SyncGroup
-Followed = Held | vrrp.AddressChanged | notify.ScriptRun | vrrp.Resumed
+Followed = Held | vrrp.AddressChanged | notify.ScriptRun | vrrp.Resumed | vrrp.PriorityChanged
 
 
 @dataclass(slots=True)
@@ -71,9 +71,10 @@ def tell(name: str, entries: Iterable[Entry], now: Now | None) -> Story:
             if body.holds_addresses != holds:
                 holds = body.holds_addresses
                 followed.append((entry.at_ns, Held(body.virtual_addresses, holds)))
-        elif (isinstance(body, vrrp.AddressChanged | vrrp.Resumed) and body.instance == name) or (
-            isinstance(body, notify.ScriptRun) and body.name in (name, f"GROUP {name}")
-        ):
+        elif (
+            isinstance(body, vrrp.AddressChanged | vrrp.Resumed | vrrp.PriorityChanged)
+            and body.instance == name
+        ) or (isinstance(body, notify.ScriptRun) and body.name in (name, f"GROUP {name}")):
             followed.append((_began_ns(entry.at_ns, body), body))
     for transition in now.history if now is not None else ():
         learn(now.life if now is not None else "", transition)

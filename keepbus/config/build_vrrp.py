@@ -15,6 +15,7 @@ from keepbus.config.build_authentication import build_auth_hmac, build_authentic
 from keepbus.config.build_holdings import read_holdings
 from keepbus.config.build_rules import RuleReader
 from keepbus.config.build_strict import apply_strict
+from keepbus.config.build_tracking import Trackables
 from keepbus.config.build_transport import (
     build_transport,
     check_first,
@@ -49,6 +50,7 @@ _PLAIN = (
     "down_timer_adverts",
     "skip_check_adv_addr",
     "owner_ignore_adverts",
+    "dont_track_primary",
 )
 _SCRIPTS = ("notify_master", "notify_backup", "notify_fault", "notify_stop", "notify")
 _GARP = (
@@ -72,7 +74,11 @@ class Draft:
 
 
 def build_instances(
-    tables: TableReader, blocks: Iterable[Statement], defaults: Fields | None, rules: RuleReader
+    tables: TableReader,
+    blocks: Iterable[Statement],
+    defaults: Fields | None,
+    rules: RuleReader,
+    trackables: Trackables,
 ) -> tuple[tuple[VrrpInstance, ...], tuple[NotifyTarget, ...]]:
     """All instances and their notifications; defaults are the fields of global_defs."""
     drafts: dict[str, Draft] = {}
@@ -92,7 +98,7 @@ def build_instances(
                 lenient=True,
             )
             continue
-        draft = _Instance(tables, block, defaults.values if defaults else {}).build(rules)
+        draft = _Instance(tables, block, defaults.values if defaults else {}).build(rules, trackables)
         if draft is not None:
             drafts[name] = draft
     _check_virtual_routers(tables.findings, drafts.values())
@@ -113,7 +119,7 @@ class _Instance:
         self._auth_hmac: Fields | None = None
         self._fields = tables.read(block, _BLOCK, self._on_block)
 
-    def build(self, rules: RuleReader) -> Draft | None:
+    def build(self, rules: RuleReader, trackables: Trackables) -> Draft | None:
         fields = self._fields
         name = self._block.words[1]
         interface = self._interface()
@@ -155,6 +161,7 @@ class _Instance:
             garp=self._garp(),
             **read_holdings(self._tables, fields, rules),
             **transport,
+            trackers=trackables.read(fields),
             **plain,
         )
         if merged.get("strict_mode"):

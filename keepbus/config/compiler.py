@@ -17,6 +17,7 @@ from keepbus.config.build_rules import RuleReader
 from keepbus.config.build_statics import StaticObjects
 from keepbus.config.build_sync_groups import build_sync_groups
 from keepbus.config.build_track_files import build_track_files
+from keepbus.config.build_tracking import BLOCKS, Trackables
 from keepbus.config.build_virtual_servers import build_virtual_servers
 from keepbus.config.build_vrrp import build_instances
 from keepbus.config.diagnostics import Diagnostic, Findings, Severity
@@ -125,17 +126,20 @@ def _compile(
         "track_file": [],
         "garp_group": [],
         "track_group": [],
+        **{keyword: [] for keyword in BLOCKS},
     }
     blocks["vrrp_track_file"] = blocks["track_file"]
     top = tables.read(root, (), lambda keyword, block, _: blocks[keyword].append(block))
     defaults, global_defs = _global_defs(tables, blocks["global_defs"])
     rules = RuleReader(tables)
     statics = StaticObjects(tables, top, blocks["track_group"], rules)
-    instances, targets = build_instances(tables, blocks["vrrp_instance"], defaults, rules)
+    track_files = build_track_files(tables, blocks["track_file"])
+    trackables = Trackables(tables, blocks, track_files, root.children)
+    instances, targets = build_instances(tables, blocks["vrrp_instance"], defaults, rules, trackables)
     sync_groups, group_targets = build_sync_groups(
         tables, blocks["vrrp_sync_group"], [instance.name for instance in instances]
     )
-    checks = Checks(tables, build_track_files(tables, blocks["track_file"]))
+    checks = Checks(tables, track_files)
     groups = build_groups(tables, blocks["virtual_server_group"])
     virtual_servers = build_virtual_servers(tables, blocks["virtual_server"], checks, groups, ipvs_driver)
     if not global_defs.script_user and tables.without_user and not has_script_user():
@@ -152,6 +156,7 @@ def _compile(
         ),
         checker=CheckerSection(
             checks=checks.all(),
+            **trackables.used(instances),
             script_user=global_defs.script_user,
             enable_script_security=global_defs.enable_script_security,
         ),

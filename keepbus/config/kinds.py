@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from keepbus.config import check_values, ipvs_values, values
+from keepbus.config import check_values, ipvs_values, track_values, values
 
 
 class Kind(NamedTuple):
@@ -61,5 +61,8 @@ KINDS: dict[str, Kind] = {
     "upper-of": Kind(1, 1, check_values.upper_of),
     "file-weight": Kind(1, 2, check_values.file_weight),
     "init-file": Kind(0, 2, check_values.init_file),
+    "words": Kind(1, -1, values.words_as_they_are),
+    "track": Kind(1, 4, track_values.track),
+    "param-match": Kind(0, 1, track_values.param_match),
 }
 """By the first word of a row's argument column."""

@@ -1,5 +1,5 @@
 """Everything that may cross the bus: frozen dataclasses, one file per owner, standard library only."""
 
-from keepbus.contracts import audit, checker, common, hub, ipvs, notify, vrrp, watchdog
+from keepbus.contracts import audit, bfd, checker, common, hub, ipvs, notify, vrrp, watchdog
 
-__all__ = ["audit", "checker", "common", "hub", "ipvs", "notify", "vrrp", "watchdog"]
+__all__ = ["audit", "bfd", "checker", "common", "hub", "ipvs", "notify", "vrrp", "watchdog"]

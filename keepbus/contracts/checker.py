@@ -62,6 +62,38 @@ class CheckVerdict(Body):
     """From FILE_CHECK: what is added to the weight."""
 
 
+@contract("state/checker/tracker", key="tracker")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tracker(Body):
+    """What a script, a process or a file says that virtual routers track; told once it is known.
+
+    vrrp goes by the last one that it heard, however old, and by the numbers in it, never by their change.
+    """
+
+    tracker: str
+    """KIND:NAME"""
+    kind: str
+    """script, process or file."""
+    name: str
+    """In the file."""
+    verdict: Verdict
+    """Of a script after `rise` and `fall`, of a process after its delays; a file that can be read is up. Told
+    as unknown only when this host can't find out: the evidence says why."""
+    value: int = 0
+    """A file's number; how many processes there are; of a script the count of results, from 0 (down for long)
+    to rise + fall - 1 (up for long)."""
+    changes: int
+    """How often the verdict changed."""
+    since_ns: int
+    """Wall clock of the last change of the verdict, nanoseconds."""
+    runs: int = 0
+    """How often a script ended."""
+    failures: int = 0
+    """How often it failed."""
+    evidence: Evidence | None = None
+    """The last run of a script, the last change of the others."""
+
+
 @contract("event/checker/failure", key="check")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProbeFailed(Body):

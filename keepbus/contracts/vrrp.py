@@ -43,6 +43,28 @@ class Transition:
     """Effective priority at that moment, as notify scripts get it."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tracked(Body):
+    """One thing that an instance tracks, and its part in the priority."""
+
+    kind: str
+    """interface, script, file, process or bfd."""
+    name: str
+    """In the file."""
+    verdict: str
+    """up, down, or unknown as long as nothing was heard of it."""
+    weight: int
+    """As configured; 0: down is a fault."""
+    reverse: bool = False
+    """The weight counts the other way round."""
+    contribution: int = 0
+    """What it adds to the priority now."""
+    since_ns: int = 0
+    """Wall clock of the verdict's last change, nanoseconds; 0 when unknown."""
+    detail: str = ""
+    """Why: how the script ended, the file's number, how many processes there are."""
+
+
 @contract("state/vrrp/instance", key="name")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Instance(Body):
@@ -94,6 +116,9 @@ class Instance(Body):
     """Routes and rules that the kernel refused, each with its reason."""
     faults: tuple[str, ...] = ()
     """Why it is in FAULT, a sentence each."""
+    trackers: tuple[Tracked, ...] = ()
+    """What it tracks, in the order of the file. effective_priority is base_priority and their contributions,
+    within 1 to 254; that of an owner (255) is never changed."""
     history: tuple[Transition, ...] = ()
     """The last transitions, oldest first."""
 
@@ -172,6 +197,23 @@ class GroupTransitioned(Body):
     """In which the transition is numbered."""
     transition: Transition
     """What happened, and which member led to it."""
+
+
+@contract("event/vrrp/priority", key="instance")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PriorityChanged(Body):
+    """What an instance tracks changed its effective priority."""
+
+    instance: str
+    """Name of the instance."""
+    before: int
+    """The effective priority until now."""
+    after: int
+    """From now on."""
+    cause: str
+    """One sentence that names what changed."""
+    state: VrrpState
+    """Of the instance at that moment."""
 
 
 @contract("event/vrrp/drop", key="interface")

@@ -19,8 +19,8 @@ from keepbus.config.model import (
     TrackedFile,
     Url,
 )
-from keepbus.contracts.checker import CheckVerdict, ProbeFailed
-from keepbus.contracts.message import Header, Message
+from keepbus.contracts.checker import CheckVerdict, ProbeFailed, Tracker
+from keepbus.contracts.message import Header, Message, topic_of
 from keepbus.runtime.machine import BusMessage, Configured, Publish, Report, Withdraw
 
 S = 1_000_000_000
@@ -122,15 +122,15 @@ class Play:
     def wall_ns(self) -> int:
         return WALL_NS + self.now_ns - self._start_ns
 
-    def configure(self, *checks: Check) -> Play:
-        self.feed(Configured(1, CheckerSection(checks=checks), self.wall_ns))
+    def configure(self, *checks: Check, **trackers: Any) -> Play:
+        self.feed(Configured(1, CheckerSection(checks=checks, **trackers), self.wall_ns))
         return self
 
-    def hear(self, *bodies: CheckVerdict) -> Play:
+    def hear(self, *bodies: CheckVerdict | Tracker) -> Play:
         """The bus tells states of an earlier process."""
         for body in bodies:
             header = Header(1, "node", "checker", "earlier", 1, 1, 1, 1, "")
-            self.feed(BusMessage(Message(f"state/checker/verdict/{body.check}", header, body), self.wall_ns))
+            self.feed(BusMessage(Message(topic_of(body, "checker"), header, body), self.wall_ns))
         return self
 
     def feed(self, *events: Any) -> Play:
@@ -230,7 +230,7 @@ class Play:
         elif isinstance(effect, EndScript):
             self.signalled.append((self.seconds, effect.probe, effect.forced))
         elif isinstance(effect, WatchFile):
-            self.watched.append(effect.check.id)
+            self.watched.append(effect.watcher)
         elif isinstance(effect, AbortProbe):
             self.aborted.append((self.seconds, effect.probe))
             del self.open[effect.probe]

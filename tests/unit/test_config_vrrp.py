@@ -284,7 +284,7 @@ def test_scripts(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "severity"),
     [
-        ("track_script {\n chk\n}", "error"),
+        ("no_accept", "error"),
         ("use_vmac", "error"),
         ("smtp_alert", "warning"),
         ("garp_extra_if 5", "warning"),

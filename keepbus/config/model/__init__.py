@@ -55,6 +55,13 @@ from keepbus.config.model.routes import (
 from keepbus.config.model.scripts import (
     Script,
 )
+from keepbus.config.model.tracking import (
+    ParamMatch,
+    Track,
+    TrackerKind,
+    TrackProcess,
+    TrackScript,
+)
 from keepbus.config.model.vrrp import (
     FOREVER_S,
     AddressFamily,
@@ -103,6 +110,7 @@ __all__ = [
     "NotifyKind",
     "NotifySection",
     "NotifyTarget",
+    "ParamMatch",
     "Protocol",
     "Range",
     "RealServer",
@@ -117,7 +125,11 @@ __all__ = [
     "SyncDaemon",
     "SyncGroup",
     "Timeouts",
+    "Track",
+    "TrackProcess",
+    "TrackScript",
     "TrackedFile",
+    "TrackerKind",
     "Tunnel",
     "TunnelChecksum",
     "TunnelType",

@@ -6,6 +6,7 @@ import enum
 from dataclasses import dataclass
 
 from keepbus.config.model.scripts import Script
+from keepbus.config.model.tracking import TrackProcess, TrackScript
 
 
 class CheckKind(enum.StrEnum):
@@ -129,7 +130,11 @@ class CheckerSection:
     """All that checker reads."""
 
     checks: tuple[Check, ...] = ()
+    track_scripts: tuple[TrackScript, ...] = ()
+    track_processes: tuple[TrackProcess, ...] = ()
+    track_files: tuple[TrackedFile, ...] = ()
+    """Those that an instance tracks."""
     script_user: str = ""
-    """USER[:GROUP] for a MISC_CHECK that names none, from global_defs."""
+    """USER[:GROUP] for a script that names none, from global_defs."""
     enable_script_security: bool = False
     """From global_defs: a script that root would run from a path that others can change is not run."""

@@ -6,6 +6,7 @@ import enum
 from dataclasses import dataclass, field
 
 from keepbus.config.model.routes import Route, Rule
+from keepbus.config.model.tracking import Track
 
 FOREVER_S = 0xFFFFFFFF
 """A lifetime that does not end, as the kernel writes it."""
@@ -177,6 +178,10 @@ class VrrpInstance:
     virtual_rules: tuple[Rule, ...] = ()
     static_interfaces: tuple[str, ...] = ()
     """Interfaces of the static objects that are tied to this instance by a `track_group`."""
+    trackers: tuple[Track, ...] = ()
+    """In the order of the file; no kind and name twice."""
+    dont_track_primary: bool = False
+    """A link that is down is no fault, as far as it is `interface`'s own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from keepbus.config.model import Check, MiscCommand
+from keepbus.config.model import Check, MiscCommand, TrackedFile, TrackProcess
 
 
 class StartProbe(NamedTuple):
@@ -48,12 +48,20 @@ class EndScript(NamedTuple):
 
 
 class WatchFile(NamedTuple):
-    """Read the file of this FILE_CHECK now and whenever it changes: FileRead, until ForgetCheck."""
+    """Read a file now and whenever it changes: FileRead, until ForgetCheck."""
 
-    check: Check
+    watcher: str
+    """Id of a FILE_CHECK, or of a tracker."""
+    file: TrackedFile
+
+
+class WatchProcesses(NamedTuple):
+    """From now on count the processes of these and of no others: ProcessesCounted for each."""
+
+    processes: tuple[TrackProcess, ...]
 
 
 class ForgetCheck(NamedTuple):
-    """The check is no longer configured: drop what was prepared for it."""
+    """The check, or the tracker of a file, is no longer configured: drop what was prepared for it."""
 
     check: str

@@ -46,11 +46,24 @@ class ProbesConnected(NamedTuple):
 
 
 class FileRead(NamedTuple):
-    """The file of a FILE_CHECK was read, first or again."""
+    """A file was read, first or again."""
 
-    check: str
+    watcher: str
+    """As in WatchFile."""
     number: int | None
     """Its value; None: the earlier one stays."""
     error: str
     """Why it could not be read; empty when it could."""
+    wall_ns: int
+
+
+class ProcessesCounted(NamedTuple):
+    """There are so many processes now: the first answer to WatchProcesses, and when the number changed."""
+
+    tracker: str
+    """Name of the vrrp_track_process."""
+    number: int | None
+    """None when this host does not show them."""
+    error: str
+    """Why; empty when it does."""
     wall_ns: int

@@ -1,10 +1,10 @@
-"""The files of FILE_CHECKs: read when they change."""
+"""The files of FILE_CHECKs and of trackers: read when they change."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from keepbus.config.model import Check
+from keepbus.config.model import TrackedFile
 from keepbus.runtime import track_file
 from keepbus.runtime.loop import Loop
 from keepbus.runtime.machine import Event
@@ -12,7 +12,7 @@ from keepbus_checker.events import FileRead
 
 
 class Files:
-    """Which checks want which file."""
+    """Who wants which file."""
 
     def __init__(self, loop: Loop, wall_ns: Callable[[], int]) -> None:
         self._loop = loop
@@ -20,13 +20,11 @@ class Files:
         self._track_files: track_file.TrackFiles | None = None
         """Made when the first file is to be watched: most configurations have none."""
         self._paths: dict[str, str] = {}
-        """By check."""
+        """By watcher."""
 
-    def watch(self, check: Check) -> Iterable[Event]:
-        """Read the check's file now and whenever it changes; `init_file` makes it first."""
-        file = check.file
-        assert file is not None
-        self._paths[check.id] = file.path
+    def watch(self, watcher: str, file: TrackedFile) -> Iterable[Event]:
+        """Read the file now and whenever it changes; `init_file` makes it first."""
+        self._paths[watcher] = file.path
         errors = []
         if file.init_value is not None:
             errors.append(track_file.initialise(file.path, file.init_value, overwrite=file.init_overwrite))
@@ -37,16 +35,18 @@ class Files:
         except OSError as error:
             errors.append(f"{file.path} cannot be watched: {error.strerror}")
         wall_ns = self._wall_ns()
-        told = [FileRead(check.id, None, error, wall_ns) for error in errors if error]
-        return [*told, FileRead(check.id, *track_file.read(file.path), wall_ns)]
+        told = [FileRead(watcher, None, error, wall_ns) for error in errors if error]
+        return [*told, FileRead(watcher, *track_file.read(file.path), wall_ns)]
 
-    def forget(self, check: str) -> None:
-        """The check is no more."""
-        path = self._paths.pop(check, None)
+    def forget(self, watcher: str) -> None:
+        """It wants none any more."""
+        path = self._paths.pop(watcher, None)
         if path is not None and path not in self._paths.values() and self._track_files is not None:
             self._track_files.unwatch(path)
 
     def _changed(self, path: str) -> Iterable[Event]:
         value = track_file.read(path)
         wall_ns = self._wall_ns()
-        return [FileRead(check, *value, wall_ns) for check, watched in self._paths.items() if watched == path]
+        return [
+            FileRead(watcher, *value, wall_ns) for watcher, watched in self._paths.items() if watched == path
+        ]

@@ -35,6 +35,7 @@ from keepbus_checker.events import FileRead, Outcome, ProbeAdvanced, ProbeEnded,
 from keepbus_checker.schedule import Schedule
 from keepbus_checker.spread import Spread
 from keepbus_checker.tally import Tally
+from keepbus_checker.tracking import Trackers
 
 FIRST_RUN_NS = 1_000_000_000
 """keepalived's pause before the first run of a check."""
@@ -79,20 +80,22 @@ class Machine:
         """As told last."""
         self._targets = 0
         self._tally = Tally()
+        self._trackers = Trackers(self._tally)
 
     def wake_at_ns(self) -> int | None:
         """When the next probe starts or ends, or something is to be told."""
         if self._stopping:
             return None
         wake_at_ns = self._schedule.wake_at_ns(starts=len(self._probing) < self._most_open)
-        for at_ns in (self._housekeeping_at_ns, self._announcer.wake_at_ns()):
+        others = self._housekeeping_at_ns, self._announcer.wake_at_ns(), self._trackers.wake_at_ns()
+        for at_ns in others:
             if at_ns is not None and (wake_at_ns is None or at_ns < wake_at_ns):
                 wake_at_ns = at_ns
         return wake_at_ns
 
     def turn(self, now_ns: int, events: Sequence[Event]) -> Iterable[Effect]:
         """See keepbus.runtime.machine.Machine."""
-        effects: list[Effect] = []
+        effects: list[Effect] = self._trackers.turn(now_ns, events)
         for event in events:
             kind = type(event)
             if kind is ProbesConnected:
@@ -237,7 +240,7 @@ class Machine:
         self._tell(course, before, event, reweighted, now_ns, effects)
 
     def _file_read(self, event: FileRead, now_ns: int, effects: list[Effect]) -> None:
-        course = self._courses.get(event.check)
+        course = self._courses.get(event.watcher)
         if course is None or course.check.file is None:
             return
         if event.error:
@@ -318,16 +321,17 @@ class Machine:
         for check in wanted.values():
             if check.id not in self._courses:
                 self._add(check, first_start, now_ns, event.wall_ns, effects)
-        self._housekeeping_at_ns = now_ns + _HOUSEKEEPING_NS if self._courses else None
+        at_work = self._courses or self._trackers.words()
+        self._housekeeping_at_ns = now_ns + _HOUSEKEEPING_NS if at_work else None
         self._targets = len({course.target for course in self._courses.values()})
-        effects.append(self._tally.report(len(self._courses), self._targets))
+        effects.append(self._tally.report(len(self._courses), self._targets, self._trackers.words()))
 
     def _add(self, check: Check, first_start: bool, now_ns: int, wall_ns: int, effects: list[Effect]) -> None:
         course = Course(check, first_start=first_start, wall_ns=wall_ns)
         self._courses[check.id] = course
         self._tally.verdicts[course.verdict] += 1
         if check.file is not None:
-            effects.append(WatchFile(check))
+            effects.append(WatchFile(check.id, check.file))
             return
         warmup_ns = check.warmup_us * 1000
         self._schedule.start_after(course, now_ns, FIRST_RUN_NS + self._spread.below(warmup_ns + 1))
@@ -375,7 +379,7 @@ class Machine:
 
     def _keep_house(self, now_ns: int, effects: list[Effect]) -> None:
         self._housekeeping_at_ns = now_ns + _HOUSEKEEPING_NS
-        effects.append(self._tally.report(len(self._courses), self._targets))
+        effects.append(self._tally.report(len(self._courses), self._targets, self._trackers.words()))
         if now_ns >= self._statistics_at_ns:
             self._statistics_at_ns = now_ns + _STATISTICS_NS
             statistics = self._tally.statistics(len(self._courses), len(self._probing))

@@ -23,10 +23,12 @@ from keepbus_checker.effects import (
     StartProbe,
     StartProbes,
     WatchFile,
+    WatchProcesses,
 )
 from keepbus_checker.events import Outcome, ProbeEnded
 from keepbus_checker.files import Files
 from keepbus_checker.http import READ_OCTETS, HttpProbe
+from keepbus_checker.process_watch import ProcessWatch
 from keepbus_checker.runner import Runner
 from keepbus_checker.scripts import MOST_AT_ONCE, Scripts
 from keepbus_checker.smtp_probe import SmtpProbe
@@ -68,6 +70,7 @@ class Shell:
         self._number16 = number16
         self._scripts = Scripts(loop, wall_ns) if runner is None else Runner(runner, loop, wall_ns)
         self._files = Files(loop, wall_ns)
+        self._processes = ProcessWatch(loop, wall_ns)
         self._buffer = memoryview(bytearray(READ_OCTETS))
 
     def perform(self, effect: Any, _now_ns: int) -> Iterable[Event] | None:
@@ -86,7 +89,9 @@ class Shell:
         elif kind is EndScript:
             self._scripts.signal(effect.probe, forced=effect.forced)
         elif kind is WatchFile:
-            return self._files.watch(effect.check)
+            return self._files.watch(effect.watcher, effect.file)
+        elif kind is WatchProcesses:
+            return self._processes.watch(effect.processes)
         elif kind is ForgetCheck:
             self._targets.pop(effect.check, None)
             self._files.forget(effect.check)

@@ -34,12 +34,13 @@ class Tally:
             local_errors=dict(self.local_errors),
         )
 
-    def report(self, checks: int, targets: int) -> Report:
-        """How many checks there are and what they say."""
+    def report(self, checks: int, targets: int, trackers: str) -> Report:
+        """How many checks there are and what they say; trackers: the same of those, in words."""
         if not checks:
-            return Report(Status.IDLE, "no checks configured")
+            return Report(Status.READY, trackers) if trackers else Report(Status.IDLE, "no checks configured")
         told = ", ".join(f"{self.verdicts[verdict]} {verdict.value}" for verdict in _VERDICTS_TOLD)
-        return Report(Status.READY, f"{_counted(checks, 'check')} of {_counted(targets, 'target')}: {told}")
+        checked = f"{_counted(checks, 'check')} of {_counted(targets, 'target')}: {told}"
+        return Report(Status.READY, f"{checked}; {trackers}" if trackers else checked)
 
 
 def _counted(number: int, noun: str) -> str:

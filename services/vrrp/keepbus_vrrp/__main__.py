@@ -8,6 +8,7 @@ from keepbus.config.model import VrrpSection
 from keepbus.runtime.service import Service
 from keepbus_vrrp.machine import Machine
 from keepbus_vrrp.shell import Shell
+from keepbus_vrrp.tracking import TOPICS
 
 _CLOCK_CHECK_NS = 1_000_000_000
 
@@ -18,6 +19,7 @@ def main() -> None:
         "vrrp",
         about="VRRP: elects the master and holds the virtual addresses.",
         section=VrrpSection,
+        topics=TOPICS,
         needs=("NET_ADMIN", "NET_RAW"),
         options=_options,
         standby=True,

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from keepbus.contracts.vrrp import VrrpState
 from keepbus.runtime.machine import Log
-from keepbus_vrrp import family
+from keepbus_vrrp import family, tracking
 from keepbus_vrrp.instance import Instance
 from keepbus_vrrp.packet import Advert
 from keepbus_vrrp.sentences import seconds
@@ -106,7 +106,7 @@ def _follow_or_preempt(instance: Instance, advert: Advert, content: bytes, at_ns
     _meet_master(instance, advert)
     instance.wait_cause = (
         f"{source} advertises priority {advert.priority}, lower than {instance.effective_priority} here "
-        f"(preemption after {seconds(instance.wait_us)})"
+        f"(preemption after {seconds(instance.wait_us)}){tracking.because(instance)}"
     )
 
 
@@ -151,6 +151,7 @@ def _yield(instance: Instance, advert: Advert, _content: bytes, at_ns: int) -> N
     else:
         own = family.text(instance.source)
         cause = f"{source} advertises the same priority {ours} from a higher address than {own}"
+    cause += tracking.because(instance)
     values = {
         "priority": str(ours),
         "master_address": source,

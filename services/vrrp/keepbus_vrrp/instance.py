@@ -11,10 +11,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from keepbus.config.model import FOREVER_S, InitialState, VirtualAddress, VrrpInstance
+from keepbus.config.model import FOREVER_S, VirtualAddress, VrrpInstance
 from keepbus.contracts.vrrp import VrrpState
 from keepbus.runtime.machine import Log
-from keepbus_vrrp import publication, record, takeover
+from keepbus_vrrp import publication, record, takeover, tracking
 from keepbus_vrrp.announce import Announcer, Frame, frames
 from keepbus_vrrp.counters import Counters
 from keepbus_vrrp.effects import Advertise, Count, Endpoint, Install, Remember
@@ -22,7 +22,6 @@ from keepbus_vrrp.holdings import Holdings
 from keepbus_vrrp.lease import Lease
 from keepbus_vrrp.netlink import Address
 from keepbus_vrrp.owners import LOWERED_PRIORITY, Rivalry
-from keepbus_vrrp.sentences import seconds
 from keepbus_vrrp.series import Series
 from keepbus_vrrp.terms import Copies, Terms
 from keepbus_vrrp.timers import (
@@ -63,6 +62,7 @@ class Instance(Series):
         """Routes and rules."""
         self.failed: set[bytes] = set()
         """Addresses that the kernel refused."""
+        self.tracking = tracking.Tracking()
         self.lease = Lease()
         self.timer = Timer(self._on_timer)
         self.announcer = Announcer(turn, self._frames)
@@ -97,6 +97,7 @@ class Instance(Series):
             self.turn.effects.append(Log("error", text))
         if config.version == 2 or self.state is not VrrpState.BACKUP:
             self.master_interval_us = self.terms.interval_us
+        self.tracking.weigh(config, self.turn)
         self.derive()
 
     def derive(self) -> None:
@@ -107,8 +108,8 @@ class Instance(Series):
 
     @property
     def effective_priority(self) -> int:
-        """What the instance advertises; tracking will add to it (P4)."""
-        return LOWERED_PRIORITY if self.rivalry.lowered else self.config.priority
+        """What the instance advertises (P4); lowered while it yields to another owner."""
+        return LOWERED_PRIORITY if self.rivalry.lowered else self.tracking.priority
 
     @property
     def is_owner(self) -> bool:
@@ -184,23 +185,6 @@ class Instance(Series):
             self.derive()
 
     # States
-
-    def start(self, cause: str) -> None:
-        """Leave Initialize (I1, I2, I6, E5)."""
-        group, wish = self.group, self.config.state is InitialState.MASTER
-        if self.faults:
-            self.become_fault(self.faults[0])
-        elif group is not None and group.state is VrrpState.FAULT:
-            self.become_fault(f"sync group {group.config.name}: {group.cause}")
-        elif self.is_owner and wish and (group is None or group.state is not VrrpState.BACKUP):
-            self.become_master(f"{cause}, as owner of the addresses (priority 255)", {})
-        elif group is not None and wish:
-            wait_us = self.master_interval_us + self.least_skew_us
-            wait_cause = f"no advert for {seconds(wait_us)} (`state MASTER`)"
-            self.become_backup(cause, wait_us, {}, wait_cause=wait_cause)
-            self.wishes_master = True
-        else:
-            self.become_backup(cause, self.master_down_interval_us, {})
 
     def become_master(self, cause: str, inputs: dict[str, str]) -> None:
         """Advert, addresses, then (when the kernel has confirmed them) announcements (M14)."""

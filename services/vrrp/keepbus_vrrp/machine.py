@@ -27,7 +27,18 @@ from keepbus.runtime.machine import (
     StopRequested,
     Withdraw,
 )
-from keepbus_vrrp import events, family, packet, publication, reload, start, strangers, telling
+from keepbus_vrrp import (
+    events,
+    family,
+    fitness,
+    packet,
+    publication,
+    reload,
+    start,
+    strangers,
+    telling,
+    tracking,
+)
 from keepbus_vrrp.confirmation import confirm
 from keepbus_vrrp.drops import Drops
 from keepbus_vrrp.effects import Endpoint, Forget, Gather, ReadKernel, Recall
@@ -70,7 +81,7 @@ class Machine:
         self._handlers: dict[type, Callable[[Any], None]] = {
             Configured: self._on_configured,
             StopRequested: self._on_stop,
-            BusMessage: lambda _event: None,
+            BusMessage: self._on_bus_message,
             events.WallClock: self._on_wall_clock,
             events.Remembered: self._on_remembered,
             events.KernelRead: self._on_kernel_read,
@@ -223,19 +234,15 @@ class Machine:
         for instance in self.instances.values():
             self._look_at(instance)
 
+    def _on_bus_message(self, event: BusMessage) -> None:
+        key = tracking.hear(event.message, self._turn)
+        if key is not None and not self._stopped:
+            for instance in self.instances.values():
+                if any((track.kind, track.name) == key for track in instance.config.trackers):
+                    self._look_at(instance)
+
     def _look_at(self, instance: Instance) -> None:
-        known, instance.faults = instance.faults, self._placement.faults(instance)
-        if instance.state in (VrrpState.INIT, VrrpState.STOP):
-            return
-        group = instance.group
-        if instance.faults and instance.state is not VrrpState.FAULT:
-            instance.become_fault(instance.faults[0])
-        elif instance.state is VrrpState.FAULT and not (
-            instance.faults or (group is not None and group.faulty)
-        ):
-            instance.become_backup("all that was missing is there again", instance.rejoin_wait_us, {})
-        elif instance.faults != known:
-            instance.publish()
+        fitness.look_at(instance, self._placement)
 
     def _on_listen_failed(self, event: events.ListenFailed) -> None:
         self._placement.listen_failed(event.endpoint, event.error)
@@ -268,6 +275,8 @@ class Machine:
                 self._withdraw(running.config.name)
         for key in [key for key in self.instances if key not in wanted]:
             self._drop(self.instances.pop(key))
+        if any(config.trackers for config in section.instances):
+            tracking.recall(self._memories, self._turn)
         fresh = []
         changed = []
         for key, config in wanted.items():
@@ -285,6 +294,7 @@ class Machine:
         self._groups.configure(section.sync_groups, self.instances.values())
         for instance in self.instances.values():
             self._look_at(instance)
+        tracking.forget(self.instances.values(), self._turn)
         if self._start_delay.holds(section, self._memories):
             start.remove_left_over(fresh, self._turn)
         else:

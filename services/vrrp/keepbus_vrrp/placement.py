@@ -83,7 +83,7 @@ class Placement:
             link = links.by_name(name)
             if link is None:
                 faults.append(f"interface {name} does not exist")
-            elif not link.up:
+            elif not link.up and not (config.dont_track_primary and name == config.interface):
                 faults.append(f"interface {name} is down")
         link = links.by_name(config.interface)
         if link is not None:

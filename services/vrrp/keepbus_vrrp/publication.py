@@ -46,6 +46,7 @@ def state(instance: Instance) -> Publish:
             holds_addresses=instance.holds_addresses,
             lease_us=instance.terms.lease_us if instance.terms.leased else 0,
             faults=instance.faults,
+            trackers=instance.tracking.parts,
             history=instance.history,
         )
     )
@@ -61,6 +62,23 @@ def transition(instance: Instance) -> list[Effect]:
             "warning" if last.to_state is VrrpState.FAULT else "info",
             f"{name}: {last.from_state} -> {last.to_state}: {last.cause}",
         ),
+    ]
+
+
+def priority(instance: Instance, before: int) -> list[Effect]:
+    """What is tracked changed the effective priority."""
+    name, tracking = instance.config.name, instance.tracking
+    return [
+        Publish(
+            contracts.PriorityChanged(
+                instance=name,
+                before=before,
+                after=tracking.priority,
+                cause=tracking.reason,
+                state=instance.state,
+            )
+        ),
+        Log("info", f"{name}: {tracking.reason}"),
     ]
 
 
@@ -117,6 +135,11 @@ def record_of(instance: Instance) -> Record:
         history=instance.history,
         dropped=dict(instance.counters.dropped),
         addresses=placed(instance.all_addresses) if instance.state is VrrpState.MASTER else (),
+        verdicts=tuple(
+            heard
+            for track in instance.config.trackers
+            if (heard := instance.turn.verdicts.get((track.kind, track.name))) is not None
+        ),
     )
 
 

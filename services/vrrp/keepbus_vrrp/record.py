@@ -19,6 +19,21 @@ MOST_OCTETS = 16_000
 """A longer record is cut, see `dump`."""
 
 
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """The last verdict on something that is tracked."""
+
+    kind: str
+    name: str
+    up: bool | None
+    """None when whoever watches it can't: it counts for nothing, and nobody waits for it."""
+    value: int
+    """A file's number."""
+    since_ns: int
+    """Wall clock of its last change; 0 for interfaces."""
+    detail: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
     """An instance at its last change."""
@@ -37,6 +52,8 @@ class Record:
     dropped: dict[str, int]
     addresses: tuple[str, ...]
     """Installed then, if it was master: see `placed`."""
+    verdicts: tuple[Heard, ...] = ()
+    """On what it tracks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

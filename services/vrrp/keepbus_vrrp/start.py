@@ -8,16 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from keepbus.config.model import VirtualAddress
+from keepbus.config.model import InitialState, VirtualAddress
 from keepbus.contracts.vrrp import Resumed, VrrpState
 from keepbus.runtime.machine import Log, Publish
-from keepbus_vrrp import family, record
+from keepbus_vrrp import family, record, tracking
 from keepbus_vrrp.effects import Forget
 from keepbus_vrrp.events import Memory
 from keepbus_vrrp.group import Group, Groups
 from keepbus_vrrp.instance import Instance
 from keepbus_vrrp.netlink import Address
 from keepbus_vrrp.record import Record
+from keepbus_vrrp.sentences import seconds
 from keepbus_vrrp.timers import NS_PER_US
 from keepbus_vrrp.turn import Turn
 
@@ -118,7 +119,28 @@ def _resume(instance: Instance, sent_at_ns: int) -> None:
 def _start(instance: Instance, cause: str, left_over: Iterable[VirtualAddress]) -> None:
     instance.held.sweep(instance.config.virtual_routes, instance.config.virtual_rules)
     _remove(instance.turn, instance.key, (*instance.all_addresses, *left_over))
-    instance.start(cause)
+    leave_initialize(instance, cause)
+
+
+def leave_initialize(instance: Instance, cause: str) -> None:
+    """I1, I2, I6, E5; stays there as long as a tracker has to be heard first."""
+    group, wish = instance.group, instance.config.state is InitialState.MASTER
+    instance.tracking.held = False
+    if instance.faults:
+        instance.become_fault(instance.faults[0])
+    elif group is not None and group.state is VrrpState.FAULT:
+        instance.become_fault(f"sync group {group.config.name}: {group.cause}")
+    elif instance.tracking.waits:
+        tracking.hold(instance)
+    elif instance.is_owner and wish and (group is None or group.state is not VrrpState.BACKUP):
+        instance.become_master(f"{cause}, as owner of the addresses (priority 255)", {})
+    elif group is not None and wish:
+        wait_us = instance.master_interval_us + instance.least_skew_us
+        wait_cause = f"no advert for {seconds(wait_us)} (`state MASTER`)"
+        instance.become_backup(cause, wait_us, {}, wait_cause=wait_cause)
+        instance.wishes_master = True
+    else:
+        instance.become_backup(cause, instance.master_down_interval_us, {})
 
 
 def _remove(turn: Turn, key: str, addresses: Iterable[VirtualAddress]) -> None:

@@ -7,6 +7,7 @@ from keepbus_vrrp.effects import Remove
 from keepbus_vrrp.links import Links
 from keepbus_vrrp.netlink import Address
 from keepbus_vrrp.pacing import Pacing
+from keepbus_vrrp.record import Heard
 from keepbus_vrrp.telling import Telling
 from keepbus_vrrp.timers import Timers
 
@@ -23,6 +24,7 @@ class Turn:
         "telling",
         "timers",
         "transitions",
+        "verdicts",
         "wall_offset_ns",
     )
 
@@ -40,6 +42,8 @@ class Turn:
         """The kernel's."""
         self.transitions = 0
         """Of all instances since the start."""
+        self.verdicts: dict[tuple[str, str], Heard] = {}
+        """The last one on everything that was heard of, by kind and name."""
         self.pacing = Pacing()
 
     def remove(self, key: str, addresses: tuple[Address, ...]) -> None:
