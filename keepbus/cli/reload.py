@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import fcntl
 import os
 import sys
@@ -19,6 +20,7 @@ from keepbus.runtime.supervisord import SupervisordError, call
 ABOUT = "compile the node's configuration file anew and run it"
 
 _CONFIRMATION_S = 5.0
+_LONGEST_DRAIN_S = 86_400
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,6 +31,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="run the file in spite of errors in it (as if `up` had been told)",
     )
+    parser.add_argument(
+        "--drain",
+        type=_seconds,
+        default=0,
+        metavar="SECONDS",
+        help="servers that are not in the file any more get no new connections and leave after that time",
+    )
+
+
+def _seconds(word: str) -> int:
+    if not (word.isascii() and word.isdecimal() and int(word) <= _LONGEST_DRAIN_S):
+        raise argparse.ArgumentTypeError(f"a number of seconds up to {_LONGEST_DRAIN_S} expected, not {word}")
+    return int(word)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -50,6 +65,8 @@ def run(options: argparse.Namespace) -> int:
             return _refuse(
                 f"{source} has errors; the node runs on with generation {generation.current(run_dir)}"
             )
+        ipvs = dataclasses.replace(configuration.ipvs, drain_s=options.drain)
+        configuration = dataclasses.replace(configuration, ipvs=ipvs)
         return _hand_over(run_dir, configuration, source, config_id, driver)
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from keepbus.config.build_checks import Checks
 from keepbus.config.build_garp_groups import build_garp_groups
 from keepbus.config.build_groups import build_groups
+from keepbus.config.build_ipvs_settings import build_ipvs_section
 from keepbus.config.build_rules import RuleReader
 from keepbus.config.build_statics import StaticObjects
 from keepbus.config.build_sync_groups import build_sync_groups
@@ -26,7 +27,6 @@ from keepbus.config.model import (
     CheckerSection,
     Configuration,
     GlobalDefs,
-    IpvsSection,
     NotifySection,
     VrrpSection,
 )
@@ -160,7 +160,7 @@ def _compile(
             script_user=global_defs.script_user,
             enable_script_security=global_defs.enable_script_security,
         ),
-        ipvs=IpvsSection(virtual_servers=virtual_servers),
+        ipvs=build_ipvs_section(tables, defaults, instances, virtual_servers, ipvs_driver),
         notify=NotifySection(
             targets=targets + group_targets,
             script_user=global_defs.script_user,

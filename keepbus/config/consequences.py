@@ -16,7 +16,9 @@ INSTANCE_REMOVED = (
 )
 VIRTUAL_SERVER_REMOVED = "the service of a removed virtual server leaves the table: nobody answers there"
 VIRTUAL_SERVER_CHANGED = "a changed virtual server is edited in place: connections and counters stay"
-REAL_SERVER_REMOVED = "a removed real server leaves the table at once; its connections are not drained"
+REAL_SERVER_REMOVED = (
+    "a removed real server leaves the table at once; `keepbus reload --drain` lets its connections end"
+)
 CHECK_CHANGED = "a check with other settings is another check: it begins anew"
 
 _OWNER_PRIORITY = 255

@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from keepbus.config.model import Forwarding, GroupMember, Protocol, Tunnel, TunnelChecksum, TunnelType
-from keepbus.config.values import Invalid, integer, ip, port
+from keepbus.config.model import (
+    Forwarding,
+    GroupMember,
+    Protocol,
+    SyncDaemon,
+    Timeouts,
+    Tunnel,
+    TunnelChecksum,
+    TunnelType,
+)
+from keepbus.config.values import Invalid, integer, interface, ip, port
 
 _MOST_FWMARK = 0xFFFF_FFFF
 _MOST_MEMBERS = 1 << 16
 _FAMILIES = {"inet": "IPv4", "inet6": "IPv6"}
 _LONGEST_ENGINE = 15
+_DAEMON_NUMBERS = {"id": "0..255", "maxlen": "1..65507", "port": "1..65535", "ttl": "1..255"}
 
 
 class Method(NamedTuple):
@@ -163,3 +173,64 @@ def _checked_tunnel(given: dict[str, str]) -> Tunnel:
     return Tunnel(
         type=kind, port=integer((given["port"],), "1..65535") if "port" in given else 0, checksum=checksum
     )
+
+
+def sync_daemon(words: Sequence[str], parameters: str) -> SyncDaemon:
+    """IF [[inst] INSTANCE] [id N] [maxlen N] [port N] [ttl N] [group ADDRESS]; id -1: not given.
+
+    The old form IF INSTANCE ID is read, too.
+    """
+    given: dict[str, Any] = {"id": -1}
+    index = 1
+    while index < len(words):
+        word = words[index]
+        if word in (*_DAEMON_NUMBERS, "inst", "group"):
+            if index + 1 >= len(words):
+                raise Invalid(f"`{word}` needs a value", index)
+            try:
+                given["instance" if word == "inst" else word] = _daemon_value(word, words[index + 1])
+            except Invalid as error:
+                raise Invalid(str(error), index + 1) from None
+            index += 2
+        elif index == 1:
+            given["instance"] = word
+            index += 1
+        elif index == 2 and word.isdecimal():
+            given["id"] = integer((word,), "0..255")
+            index += 1
+        else:
+            raise Invalid(f"`inst`, `id`, `maxlen`, `port`, `ttl` or `group` expected, not `{word}`", index)
+    return SyncDaemon(interface=interface(words[:1], ""), **given)
+
+
+def timeouts(words: Sequence[str], parameters: str) -> Timeouts:
+    """[tcp N] [tcpfin N] [udp N] in seconds."""
+    given: dict[str, int] = {}
+    for index in range(0, len(words), 2):
+        if words[index] not in ("tcp", "tcpfin", "udp"):
+            raise Invalid(f"`tcp`, `tcpfin` or `udp` expected, not `{words[index]}`", index)
+        if index + 1 >= len(words):
+            raise Invalid(f"`{words[index]}` needs a number of seconds", index)
+        try:
+            given[f"{words[index]}_s"] = integer(words[index + 1 : index + 2], "0..2678400")
+        except Invalid as error:
+            raise Invalid(str(error), index + 1) from None
+    return Timeouts(**given)
+
+
+def flush_on_stop(words: Sequence[str], parameters: str) -> bool:
+    """True for the whole table; `VS` is what happens in any case."""
+    if words and words[0] != "VS":
+        raise Invalid(f"`VS` or nothing expected, not `{words[0]}`")
+    return not words
+
+
+def _daemon_value(word: str, value: str) -> str | int:
+    if word == "inst":
+        return value
+    if word == "group":
+        group = ip(value)
+        if not group.is_multicast:
+            raise Invalid(f"{group} is no multicast group")
+        return str(group)
+    return integer((value,), _DAEMON_NUMBERS[word])

@@ -104,7 +104,7 @@ def compare(before: Configuration, after: Configuration) -> Plan:
             ),
             *_rest("notify", before.notify, after.notify, {*copied, "targets"}),
             *_virtual_servers(before.ipvs.virtual_servers, after.ipvs.virtual_servers),
-            *_rest("ipvs", before.ipvs, after.ipvs, {*copied, "virtual_servers"}),
+            *_rest("ipvs", before.ipvs, after.ipvs, {*copied, "virtual_servers", "drain_s"}),
             *_checks(before, after),
             *_rest("checker", before.checker, after.checker, {*copied, "checks"}),
         )
@@ -255,7 +255,7 @@ def _changed_addresses(
 
 
 def _virtual_servers(before: Collection[VirtualServer], after: Collection[VirtualServer]) -> Iterator[Item]:
-    for old, new in _match(before, after, lambda each: (each.address, each.port, each.protocol)):
+    for old, new in _match(before, after, lambda each: each.name):
         if new is None:
             assert old is not None
             yield _virtual_server(

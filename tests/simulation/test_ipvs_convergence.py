@@ -84,7 +84,8 @@ class Life:
             play.configure(*self.configuration)
             self.tell_retained()
         elif name == "crash":
-            self.play = Play(table=play.table, owned=play.owned)
+            self.play = Play(table=play.table)
+            self.play.memory = play.memory
             self.play.refuses, self.play.read_error = play.refuses, play.read_error
             self.play.loses_answers = play.loses_answers
             self.play.configure(*self.configuration)

@@ -7,6 +7,8 @@ files: A, B and C are up, or down, everywhere at once; what stands in W is added
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 A = "FILE_CHECK {\n track_file A\n weight 0\n }"
 B = "FILE_CHECK {\n track_file B\n weight 0\n }"
 C = "FILE_CHECK {\n track_file C\n weight 0\n }"
@@ -146,10 +148,31 @@ CORPUS: dict[str, str] = {
 }  # fmt: skip
 
 
-def configuration() -> str:
+RELOADED: dict[str, str] = {
+    "scheduler_rr": vs("VIP 80", *TWO, algo="wlc"),
+    "scheduler_wrr": vs("VIP 80", rs(f"{R1} 8080", "weight 9", A), rs(f"{R2} 8080", B), algo="wrr"),
+    "scheduler_lc": vs("VIP 80", TWO[0], algo="lc"),
+    "scheduler_wlc": vs("VIP 80", *TWO, rs(f"{R3} 8080", C), algo="wlc"),
+    "scheduler_lblc": "",
+    "group_range": group("10.N.0.2-4 80") + vs("group GROUP", *TWO),
+    "group_fwmarks": group("fwmark MARK") + vs("group GROUP", *SAME, kind="DR"),
+    "sh_port": vs("VIP 80", "sh-fallback", *TWO, algo="sh"),
+    "persistence": vs("VIP 80", "persistence_timeout 200", *TWO),
+    "granularity": vs("VIP 80", "persistence_timeout 60", "persistence_granularity 255.0.0.0", *TWO),
+    "tunnel_gue": vs("VIP 80", *SAME, kind="TUN type gue port 6081 csum"),
+    "tunnel_gre": vs("VIP 80", *SAME, kind="TUN"),
+    "ipv6_dr": vs("VIP6 80", *SAME6, kind="TUN"),
+    "thresholds": vs("VIP 80", rs(f"{R1} 80", "uthreshold 20", A), rs(f"{R2} 80", "uthreshold 7", B)),
+    "sorry_inhibit": vs("VIP 80", "sorry_server 198.51.100.8 80", "sorry_server_inhibit", *TWO),
+}
+"""What the second file says instead; empty: it is not there any more."""
+
+
+def configuration(*, reloaded: bool = False) -> str:
     """All of them as one file, after the files that the checks follow."""
     head = "".join(f"track_file {name} {{\n file /run/{name}\n}}\n" for name in "ABCW")
-    return head + "".join(numbered(number, text) for number, text in enumerate(CORPUS.values(), 1))
+    texts = {**CORPUS, **RELOADED} if reloaded else CORPUS
+    return head + "".join(numbered(number, text) for number, text in enumerate(texts.values(), 1))
 
 
 def numbered(number: int, text: str) -> str:
@@ -161,3 +184,14 @@ def numbered(number: int, text: str) -> str:
     ):  # fmt: skip
         text = text.replace(name, value)
     return text
+
+
+def lines_of(name: str, table: Iterable[str]) -> list[str]:
+    """What a table has of one of them."""
+    number = list(CORPUS).index(name) + 1
+    marks = (
+        f" 192.0.2.{number}:", f" [2001:db8:1::{number}]:", f" -f {1000 + number} ", f" -f {2000 + number} ",
+        f" 10.{number}.0.", f" [2001:db8:1:{number}::",
+    )  # fmt: skip
+    services = [(line, f"{line.partition(' -r ')[0]} ") for line in table]
+    return [line for line, service in services if any(mark in service for mark in marks)]

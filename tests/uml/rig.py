@@ -63,13 +63,13 @@ class Rig:
         """Start, or reload."""
         self.turn(Configured(1, section, time.time_ns()))
 
-    def verdict(self, check: str, verdict: Verdict) -> None:
+    def verdict(self, check: str, verdict: Verdict, *, weight_added: int = 0) -> None:
         """What checker would say."""
         self._sequence += 1
         now_ns = time.time_ns()
         body = CheckVerdict(
             check=check, kind="TCP_CHECK", target=check, verdict=verdict, changes=1, since_ns=now_ns,
-            probes=1, failures=0,
+            probes=1, failures=0, weight_added=weight_added,
             evidence=Evidence(sent="TCP connect", received="…", took_us=1, at_ns=now_ns),
         )  # fmt: skip
         header = Header(1, "node", "checker", "boot", self._sequence, 1, now_ns, now_ns, "")

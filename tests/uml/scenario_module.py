@@ -12,7 +12,6 @@ from keepbus_ipvs.kernel import Kernel
 from rig import Rig, compiled, ipvsadm, ipvsadm_saved
 from scenario_driver import ONE
 
-UNLOAD = ("ip_vs_rr", "ip_vs_wrr", "ip_vs_lc", "ip_vs_wlc", "ip_vs_sh", "ip_vs_dh", "ip_vs")
 ASK = "from keepbus_ipvs.kernel import Kernel; print(Kernel.missing())"
 
 
@@ -22,7 +21,9 @@ def run() -> dict[str, Any]:
     rig.configure(compiled(ONE))
     found["before"] = ipvsadm_saved()
     ipvsadm("-C")
-    subprocess.run(["modprobe", "-r", *UNLOAD], check=True)
+    loaded = [line.split()[0] for line in Path("/proc/modules").read_text().splitlines()]
+    schedulers = [name for name in loaded if name.startswith("ip_vs_")]
+    subprocess.run(["modprobe", "-r", *schedulers, "ip_vs"], check=True)
     rig.pass_time(lambda: "cannot read" in rig.report.detail or len(ipvsadm_saved_if_loaded()) > 0)
     found["status"] = rig.report.detail
     found["healed_s"] = rig.pass_time(lambda: ipvsadm_saved_if_loaded() == found["before"])

@@ -6,10 +6,19 @@ from collections.abc import Sequence
 from typing import Any, TypeVar
 
 from keepbus_ipvs.diff import Command, apply
-from keepbus_ipvs.effects import Open, ReadTable, Recall, Remember, Write
-from keepbus_ipvs.events import Opened, Recalled, TableRead, Written
+from keepbus_ipvs.effects import (
+    Open,
+    ReadSettings,
+    ReadTable,
+    Recall,
+    Remember,
+    Write,
+    WriteSettings,
+)
+from keepbus_ipvs.events import Opened, Recalled, SettingsRead, SettingsWritten, TableRead, Written
 from keepbus_ipvs.machine import Machine
 from keepbus_ipvs.pool import Pool
+from keepbus_ipvs.settings import Act, Adjustment, Daemon
 from keepbus_ipvs.table import Entry, FoundDestination, FoundService, ServiceKey
 from keepbus_ipvs.words import of_command
 
@@ -48,7 +57,13 @@ class Play:
     ) -> None:
         self.machine = Machine(ipvs_drivers.unsupported, **options)
         self.table: dict[ServiceKey, Entry] = {} if table is None else table
-        self.owned = tuple(owned)
+        self.memory = Remember(tuple(owned))
+        """What outlives the process."""
+        self.daemons: dict[int, Daemon] = {}
+        self.timeouts = (900, 120, 300)
+        self.settings_error = ""
+        """The error that every change of daemons and time-outs meets; empty: none."""
+        self.adjusted: list[Adjustment] = []
         self.now_ns = 1000 * SECOND
         self.driver = Opened("ipvs", "")
         self.fails: dict[str, str] = {}
@@ -93,8 +108,20 @@ class Play:
             self.turn()
         self.now_ns = end_ns
 
-    def configure(self, *servers: VirtualServer) -> None:
-        self.turn(Configured(1, IpvsSection(virtual_servers=servers), WALL_NS))
+    @property
+    def owned(self) -> tuple[ServiceKey, ...]:
+        """Keys of the services that it says are its own."""
+        return self.memory.owned
+
+    def configure(self, *servers: VirtualServer, **settings: Any) -> None:
+        self.turn(Configured(1, IpvsSection(virtual_servers=servers, **settings), WALL_NS))
+
+    def hear(self, body: Any, source: str = "cli") -> str:
+        """Any message from the bus; its id."""
+        self._sequence += 1
+        header = Header(1, "node", source, "boot", self._sequence, 1, WALL_NS, WALL_NS, "")
+        self.turn(BusMessage(Message(topic_of(body, source), header, body), WALL_NS))
+        return header.id
 
     def verdict(self, check: str, verdict: Verdict, received: str = "connected") -> str:
         """A verdict comes; its id."""
@@ -137,9 +164,13 @@ class Play:
         if isinstance(effect, Report):
             self.status = effect
         if isinstance(effect, Recall):
-            return [Recalled(self.owned)]
+            return [Recalled(*self.memory)]
         if isinstance(effect, Remember):
-            self.owned = effect.owned
+            self.memory = effect
+        if isinstance(effect, ReadSettings):
+            return [SettingsRead(tuple(self.daemons.values()), self.timeouts)]
+        if isinstance(effect, WriteSettings):
+            return [SettingsWritten(tuple(map(self._adjust, effect.adjustments)))]
         if isinstance(effect, Open):
             return [self.driver]
         if isinstance(effect, ReadTable):
@@ -160,6 +191,21 @@ class Play:
             FoundService(entry.service, tuple(map(FoundDestination, entry.destinations.values())))
             for entry in self.table.values()
         )
+
+    def _adjust(self, adjustment: Adjustment) -> str:
+        """The kernel's answers (V21)."""
+        if self.settings_error:
+            return self.settings_error
+        act, daemon, seconds = adjustment
+        self.adjusted.append(adjustment)
+        if daemon is None:
+            self.timeouts = seconds
+        elif act is Act.START:
+            assert daemon.role not in self.daemons, "EEXIST"
+            self.daemons[daemon.role] = daemon
+        else:
+            del self.daemons[daemon.role]
+        return ""
 
     def _write(self, commands: Sequence[Command]) -> list[Any]:
         self.batches.append([of_command(command) for command in commands])

@@ -32,7 +32,13 @@ DRAFT = {
     "unicast_fault_no_peer", "v3_checksum_as_v2", "home", "dad", "mngtmpaddr", "noprefixroute", "autojoin",
 }  # fmt: skip
 OF_BLOCK = {
-    ("global_defs",): (model.GlobalDefs, model.VrrpInstance, model.GratuitousArp, model.VrrpSection),
+    ("global_defs",): (
+        model.GlobalDefs,
+        model.VrrpInstance,
+        model.GratuitousArp,
+        model.VrrpSection,
+        model.IpvsSection,
+    ),
     ("garp_group",): (model.GarpGroup,),
     ("vrrp_instance",): (model.VrrpInstance, model.GratuitousArp, model.NotifyTarget),
     ("vrrp_sync_group",): (model.SyncGroup, model.NotifyTarget),
@@ -135,7 +141,8 @@ def sample(row: Row) -> str:
         "one-of": row.parameters.split()[0] if row.parameters else "", "address4": "192.0.2.7",
         "multicast4": "224.0.0.9", "address-port": "192.0.2.7 80",
         "forwarding": "NAT", "protocol": "TCP", "family": "inet", "engine": "sip",
-        "granularity": "255.255.255.0", "address": "192.0.2.7", "lines": "x {\n}", "user": "nobody",
+        "granularity": "255.255.255.0", "address": "192.0.2.7", "lines": "x {\n}", "timeouts": "tcp 5",
+        "sync-daemon": "eth0", "flush-on-stop": "VS", "user": "nobody",
         "script": "/bin/true",
         "multicast": "224.0.0.9", "multicast6": "ff02::99", "optional-one-of": "never",
         "digest": "0" * 32, "codes": "200", "path": "/run/x", "command": "/bin/true", "hex": "00",

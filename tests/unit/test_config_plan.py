@@ -131,8 +131,8 @@ def variants(value: Any) -> list[Any]:
     return found
 
 
-COPIES = ("script_user", "enable_script_security", "address_lease")
-"""Sections hold these as global_defs says them."""
+COPIES = ("script_user", "enable_script_security", "address_lease", "drain_s")
+"""Sections hold these as global_defs says them, and the last one as the reload does."""
 
 
 @dataclasses.dataclass(frozen=True)

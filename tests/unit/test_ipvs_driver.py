@@ -12,6 +12,8 @@ from keepbus_ipvs import memory
 from keepbus_ipvs.diff import Command, Verb, difference
 from keepbus_ipvs.driver import DriverError, open_driver
 from keepbus_ipvs.dry_run import DryRun
+from keepbus_ipvs.effects import Remember
+from keepbus_ipvs.events import Recalled
 from keepbus_ipvs.kernel import Kernel
 from keepbus_ipvs.nftables import Nftables
 from keepbus_ipvs.pool import pool_of
@@ -96,16 +98,20 @@ class TestMemory:
     KEY = ServiceKey(AF_INET, TCP, "192.0.2.1", 80)
 
     def test_keys_come_back(self, tmp_path: Path) -> None:
-        path = tmp_path / "ipvs" / "owned"
-        memory.remember(path, [self.KEY])
-        assert memory.recall(path) == (self.KEY,)
+        path = tmp_path / "ipvs" / "memory"
+        for what in (
+            Remember((self.KEY,)),
+            Remember((self.KEY,), (("FWM 1", "192.0.2.9:80"),), True, (900, 120, 300)),
+        ):
+            memory.remember(path, what)
+            assert memory.recall(path) == what
         assert list(path.parent.iterdir()) == [path]
 
     @pytest.mark.parametrize("content", ["", "{", "[7]", '[["a"]]', "\0"])
     def test_damaged_file_is_no_memory(self, tmp_path: Path, content: str) -> None:
-        path = tmp_path / "owned"
+        path = tmp_path / "memory"
         path.write_text(content)
-        assert memory.recall(path) == ()
+        assert memory.recall(path) == Recalled(())
 
 
 NAT = {"forwarding": Forwarding.NAT}

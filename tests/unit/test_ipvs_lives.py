@@ -35,7 +35,9 @@ def started(*servers: object, **options: object) -> Play:
 
 def crashed(play: Play) -> Play:
     """The next process on the same table and memory."""
-    return Play(table=play.table, owned=play.owned)
+    after = Play(table=play.table)
+    after.memory, after.daemons, after.timeouts = play.memory, play.daemons, play.timeouts
+    return after
 
 
 def earlier_state(play: Play) -> BusMessage:

@@ -20,7 +20,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         "ipvs",
         about="keeps the kernel's virtual server table as configuration and health want it",
         section=IpvsSection,
-        topics=("state/checker/verdict/",),
+        topics=("state/checker/verdict/", "state/vrrp/instance/", "command/ipvs/"),
         may_need=("NET_ADMIN",),
         options=_options,
         argv=argv,

@@ -40,6 +40,7 @@ class Announcer:
         self.counts = Counts()
         self._published: dict[str, contract.VirtualServer] = {}
         self._published_table: tuple[object, ...] = ()
+        self._published_daemon: contract.SyncDaemon | None = None
         self._counters_at_ns = 0
         self._changes: deque[Publish] = deque()
         self._changes_at_ns = 0
@@ -99,6 +100,13 @@ class Announcer:
             self.effects.append(Publish(body, pool.cause))
         pool.news = []
 
+    def drained(self, answer: contract.DrainChanged, cause: str) -> None:
+        """What an operator asked for."""
+        what = "drained" if answer.drained else "not drained any more"
+        text = f"{answer.real_server}: {answer.error}" if answer.error else f"{answer.real_server} is {what}"
+        self.log("warning" if answer.error else "info", text, virtual_servers=answer.virtual_servers)
+        self.effects.append(Publish(answer, cause))
+
     def drift(self, name: str, drift: Drift) -> None:
         """What somebody else did to a service of ours."""
         found = words.of_entry(drift.found)
@@ -146,6 +154,18 @@ class Announcer:
             reconciled_ns=counts.reconciled_ns,
         )
         self.effects.append(Publish(body))
+
+    def sync_daemon(self, body: contract.SyncDaemon | None) -> None:
+        """What became of lvs_sync_daemon; None: the configuration has none."""
+        if body == self._published_daemon:
+            return
+        if body is None:
+            self.effects.append(Withdraw(contract.SyncDaemon.TOPIC))
+        else:
+            self.effects.append(Publish(body))
+            if body.error and (self._published_daemon is None or body.error != self._published_daemon.error):
+                self.log("error", body.error)
+        self._published_daemon = body
 
     def counters_due(self, now_ns: int) -> bool:
         """True when connection counts alone are worth a publication."""

@@ -30,7 +30,6 @@ FAMILY_VERSION = 1
 
 GET_SERVICE = 4
 GET_DESTINATION = 8
-SET_CONFIG = 12
 GET_INFO = 15
 FLUSH = 17
 
@@ -72,11 +71,11 @@ def encode(command: Command) -> bytes:
     """A command as a request."""
     verb, service, destination = command
     if verb in (Verb.ADD_SERVICE, Verb.EDIT_SERVICE):
-        return request(verb) + _nest(_SERVICE, _key(service.key) + _settings(service))
-    octets = request(verb) + _nest(_SERVICE, _key(service.key))
+        return request(verb) + nest(_SERVICE, _key(service.key) + _settings(service))
+    octets = request(verb) + nest(_SERVICE, _key(service.key))
     if destination is None:
         return octets
-    return octets + _nest(_DESTINATION, _destination(destination))
+    return octets + nest(_DESTINATION, _destination(destination))
 
 
 def request(command: int) -> bytes:
@@ -86,7 +85,7 @@ def request(command: int) -> bytes:
 
 def dump_destinations(key: ServiceKey) -> bytes:
     """The request for the destinations of one service. A missing service answers with none (V11)."""
-    return request(GET_DESTINATION) + _nest(_SERVICE, _key(key))
+    return request(GET_DESTINATION) + nest(_SERVICE, _key(key))
 
 
 def decode_service(payload: bytes) -> Service:
@@ -168,7 +167,8 @@ def _nested(payload: bytes, kind: int) -> dict[int, bytes]:
     raise MalformedError(f"attribute {kind} is missing")
 
 
-def _nest(kind: int, octets: bytes) -> bytes:
+def nest(kind: int, octets: bytes) -> bytes:
+    """Attributes within an attribute."""
     return _ATTRIBUTE.pack(4 + len(octets), _NESTED | kind) + octets
 
 

@@ -9,9 +9,10 @@ from typing import Protocol
 from keepbus.runtime.loop import Loop
 from keepbus_ipvs.diff import Command
 from keepbus_ipvs.dry_run import DryRun
-from keepbus_ipvs.events import TableRead, Written
+from keepbus_ipvs.events import SettingsRead, SettingsWritten, TableRead, Written
 from keepbus_ipvs.kernel import Kernel
 from keepbus_ipvs.nftables import Nftables
+from keepbus_ipvs.settings import Adjustment
 
 CHOICES = ("auto", "ipvs", "nftables", "dry-run")
 
@@ -31,6 +32,14 @@ class Driver(Protocol):
 
     def write(self, commands: Sequence[Command]) -> Iterable[Written] | None:
         """Carry out commands in order; one that fails does not stop the next."""
+        ...
+
+    def read_settings(self) -> SettingsRead:
+        """What there is once for the whole host."""
+        ...
+
+    def write_settings(self, adjustments: Sequence[Adjustment]) -> SettingsWritten:
+        """Change it."""
         ...
 
     def close(self) -> None:

@@ -8,8 +8,11 @@ from pathlib import Path
 
 from keepbus_ipvs import memory, words
 from keepbus_ipvs.diff import Command, Verb, apply
-from keepbus_ipvs.events import TableRead, Written
+from keepbus_ipvs.events import SettingsRead, SettingsWritten, TableRead, Written
+from keepbus_ipvs.settings import Act, Adjustment, Daemon, Seconds
 from keepbus_ipvs.table import Destination, Entry, FoundDestination, FoundService, Table
+
+KERNEL_TIMEOUTS = (900, 120, 300)
 
 
 class DryRun:
@@ -19,6 +22,8 @@ class DryRun:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._daemons: dict[int, Daemon] = {}
+        self._timeouts: Seconds = KERNEL_TIMEOUTS
 
     def read(self) -> Iterable[TableRead]:
         """The table in the file; an empty one when there is no file or it is not whole."""
@@ -35,6 +40,21 @@ class DryRun:
         except OSError as error:
             errors = [f"cannot write {self._path}: {error.strerror}"] * len(errors)
         return [Written(tuple(errors), time.time_ns())]
+
+    def read_settings(self) -> SettingsRead:
+        """What was written, after a start nothing."""
+        return SettingsRead(tuple(self._daemons.values()), self._timeouts)
+
+    def write_settings(self, adjustments: Sequence[Adjustment]) -> SettingsWritten:
+        """Keep it for as long as the process lives."""
+        for act, daemon, seconds in adjustments:
+            if daemon is None:
+                self._timeouts = seconds
+            elif act is Act.START:
+                self._daemons[daemon.role] = daemon
+            else:
+                self._daemons.pop(daemon.role, None)
+        return SettingsWritten(("",) * len(adjustments))
 
     def close(self) -> None:
         """Nothing is held."""

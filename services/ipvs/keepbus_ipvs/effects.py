@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from keepbus_ipvs.diff import Command
+from keepbus_ipvs.drains import Drained
+from keepbus_ipvs.settings import Adjustment, Seconds
 from keepbus_ipvs.table import ServiceKey
 
 
@@ -13,9 +15,12 @@ class Recall(NamedTuple):
 
 
 class Remember(NamedTuple):
-    """Keep these keys over the death of this process."""
+    """Keep this over the death of this process; see `Recalled`."""
 
     owned: tuple[ServiceKey, ...]
+    drained: tuple[Drained, ...] = ()
+    sync_daemon: bool = False
+    timeouts: Seconds | None = None
 
 
 class Open(NamedTuple):
@@ -24,6 +29,16 @@ class Open(NamedTuple):
 
 class ReadTable(NamedTuple):
     """Read the whole table; answered by `TableRead`."""
+
+
+class ReadSettings(NamedTuple):
+    """Read what IPVS has for the whole host; answered by `SettingsRead`."""
+
+
+class WriteSettings(NamedTuple):
+    """Change it, in order, each by itself; answered by `SettingsWritten`."""
+
+    adjustments: tuple[Adjustment, ...]
 
 
 class Write(NamedTuple):

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from keepbus.runtime.machine import Configured, StopRequested
+from keepbus_ipvs.drains import Drained
+from keepbus_ipvs.settings import Daemon, Seconds
 from keepbus_ipvs.table import (
     Destination,
     DestinationKey,
@@ -17,9 +19,14 @@ from keepbus_ipvs.table import (
 
 
 class Recalled(NamedTuple):
-    """The keys of the services that an earlier process wrote; empty at a first start."""
+    """What an earlier process remembered; empty at a first start."""
 
     owned: tuple[ServiceKey, ...]
+    drained: tuple[Drained, ...] = ()
+    sync_daemon: bool = False
+    """True when it had started one."""
+    timeouts: Seconds | None = None
+    """As they were before it changed them."""
 
 
 class Opened(NamedTuple):
@@ -47,8 +54,37 @@ class Written(NamedTuple):
     wall_ns: int
 
 
-def _recalled(owned: Sequence[Sequence[Any]]) -> Recalled:
-    return Recalled(tuple(ServiceKey(*key) for key in owned))
+class SettingsRead(NamedTuple):
+    """What IPVS has for the whole host, or why it cannot be read."""
+
+    daemons: tuple[Daemon, ...]
+    timeouts: Seconds
+    error: str = ""
+
+
+class SettingsWritten(NamedTuple):
+    """The outcome of the last `WriteSettings`, one sentence each in its order; empty: done."""
+
+    errors: tuple[str, ...]
+
+
+def _recalled(
+    owned: Sequence[Sequence[Any]],
+    drained: Sequence[Sequence[str]] = (),
+    sync_daemon: bool = False,
+    timeouts: Sequence[int] | None = None,
+) -> Recalled:
+    return Recalled(
+        tuple(ServiceKey(*key) for key in owned),
+        tuple((name, server) for name, server in drained),
+        sync_daemon,
+        None if timeouts is None else (timeouts[0], timeouts[1], timeouts[2]),
+    )
+
+
+def _settings_read(daemons: Sequence[Any], timeouts: Sequence[int], error: str) -> SettingsRead:
+    tcp, fin, udp = timeouts
+    return SettingsRead(tuple(Daemon(*each) for each in daemons), (tcp, fin, udp), error)
 
 
 def _table_read(services: Sequence[Any], took_ns: int, wall_ns: int, error: str) -> TableRead:
@@ -75,6 +111,8 @@ RECORDED: Mapping[str, Callable[..., Any]] = {
     "Opened": Opened,
     "TableRead": _table_read,
     "Written": Written,
+    "SettingsRead": _settings_read,
+    "SettingsWritten": SettingsWritten,
     "StopRequested": StopRequested,
 }
 """What builds each event of this service from a recording (keepbus.runtime.recorder.turns)."""

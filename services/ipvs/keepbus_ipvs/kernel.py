@@ -16,9 +16,10 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 
-from keepbus_ipvs import codec
+from keepbus_ipvs import codec, settings_codec
 from keepbus_ipvs.diff import Command, Verb
-from keepbus_ipvs.events import TableRead, Written
+from keepbus_ipvs.events import SettingsRead, SettingsWritten, TableRead, Written
+from keepbus_ipvs.settings import Act, Adjustment
 from keepbus_ipvs.table import FoundDestination, FoundService, ServiceKey
 
 _HEADER = struct.Struct("=IHHII")
@@ -113,9 +114,7 @@ class Kernel:
         try:
             services = tuple(self._services())
         except (OSError, NetlinkError, codec.MalformedError) as failure:
-            # A dump that was left half read would stand in the way of the next one.
-            self._socket.close()
-            self._socket, self._family = _connect(), 0
+            self._reopen()
             error = f"cannot read the kernel's table: {failure}"
             if isinstance(failure, NetlinkError) and failure.number == errno.ENOENT:
                 error = self.missing() or error
@@ -129,6 +128,24 @@ class Kernel:
             numbers += self._transact([codec.encode(command) for command in part])
         errors = [_sentence(command, number) for command, number in zip(commands, numbers, strict=True)]
         return [Written(tuple(errors), time.time_ns())]
+
+    def read_settings(self) -> SettingsRead:
+        """Sync daemons and time-outs."""
+        try:
+            daemons = map(settings_codec.decode_daemon, self._dump(codec.request(settings_codec.GET_DAEMON)))
+            timeouts = settings_codec.decode_timeouts(self._ask(codec.request(settings_codec.GET_CONFIG)))
+            return SettingsRead(tuple(daemons), timeouts)
+        except (OSError, NetlinkError, codec.MalformedError) as failure:
+            self._reopen()
+            return SettingsRead((), (0, 0, 0), f"cannot read lvs_sync_daemon and lvs_timeouts: {failure}")
+
+    def write_settings(self, adjustments: Sequence[Adjustment]) -> SettingsWritten:
+        """Change them one after the other: whether a daemon can start depends on the one that stops."""
+        errors = []
+        for adjustment in adjustments:
+            number = self._transact([settings_codec.encode(adjustment)])[0]
+            errors.append(_setting_sentence(adjustment, number))
+        return SettingsWritten(tuple(errors))
 
     def request(self, octets: bytes) -> int:
         """Send one request as it is; the kernel's errno, 0 for none, EIO when no answer came."""
@@ -204,25 +221,36 @@ class Kernel:
                 if kind >= _NLMSG_MIN_TYPE:
                     answers.append(body)
 
+    def _reopen(self) -> None:
+        """A dump that was left half read would stand in the way of the next one."""
+        self._socket.close()
+        self._socket, self._family = _connect(), 0
+
+    def _ask(self, payload: bytes) -> bytes:
+        """The one answer to a question."""
+        return self._answer(self._family_number(), payload)
+
     def _family_number(self) -> int:
         """The family's number, looked up once, and anew after it was found gone (V1)."""
         if self._family:
             return self._family
         name = codec.FAMILY_NAME.encode() + b"\0"
         payload = struct.pack("=BBHHH", _GET_FAMILY, 1, 0, 4 + len(name), _ATTR_FAMILY_NAME) + name
+        fields = dict(codec.attributes(self._answer(_CONTROL_FAMILY, payload + bytes(-len(payload) % 4)), 4))
+        self._family = int.from_bytes(fields[_ATTR_FAMILY_ID][:2], sys.byteorder)
+        return self._family
+
+    def _answer(self, family: int, payload: bytes) -> bytes:
         self._sequence += 1
         sequence = self._sequence
-        padded = payload + bytes(-len(payload) % 4)
-        self._socket.send(_message(_CONTROL_FAMILY, _REQUEST, sequence, padded))
+        self._socket.send(_message(family, _REQUEST, sequence, payload))
         while True:
             for kind, _flags, number, body in self._receive():
                 if number != sequence:
                     continue
                 if kind == _NLMSG_ERROR:
                     raise NetlinkError(-_ERROR.unpack_from(body)[0])
-                fields = dict(codec.attributes(body, 4))
-                self._family = int.from_bytes(fields[_ATTR_FAMILY_ID][:2], sys.byteorder)
-                return self._family
+                return body
 
     def _receive(self) -> Iterator[tuple[int, int, int, bytes]]:
         """Type, flags, sequence number and payload of each message of one datagram."""
@@ -258,6 +286,25 @@ def _connect() -> socket.socket:
 
 def _message(kind: int, flags: int, sequence: int, payload: bytes) -> bytes:
     return _HEADER.pack(_HEADER.size + len(payload), kind, flags, sequence, 0) + payload
+
+
+def _setting_sentence(adjustment: Adjustment, number: int | None) -> str:
+    act, daemon, _seconds = adjustment
+    # Whoever started or stopped it before: it is as it should be (V21); the next reading tells.
+    if number == 0 or (act, number) in ((Act.START, errno.EEXIST), (Act.STOP, errno.ESRCH)):
+        return ""
+    if number is None:
+        return "the kernel's answer was lost"
+    if daemon is None:
+        return f"the kernel refuses lvs_timeouts ({os.strerror(number)})"
+    if number == errno.ENODEV:
+        return f"there is no interface {daemon.interface} for lvs_sync_daemon"
+    if number == errno.EINVAL:
+        return (
+            "the kernel refuses lvs_sync_daemon: a server of another address family than its service's "
+            "stands in the way"
+        )
+    return f"the kernel refuses lvs_sync_daemon on {daemon.interface} ({os.strerror(number)})"
 
 
 def _sentence(command: Command, number: int | None) -> str:

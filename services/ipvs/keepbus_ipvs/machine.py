@@ -12,17 +12,21 @@ from typing import Any
 
 from keepbus.config.model import IpvsSection, VirtualServer
 from keepbus.contracts import ipvs as contract
-from keepbus.contracts.checker import CheckVerdict, Verdict
-from keepbus.contracts.common import Status
+from keepbus.contracts.checker import CheckVerdict
 from keepbus.contracts.message import Message
-from keepbus.runtime.machine import BusMessage, Configured, Effect, Event, Exit, Report, StopRequested
+from keepbus.contracts.vrrp import Instance
+from keepbus.runtime.machine import BusMessage, Configured, Effect, Event, Exit, StopRequested
 from keepbus_ipvs import words
 from keepbus_ipvs.announcer import Announcer
 from keepbus_ipvs.diff import Command
-from keepbus_ipvs.effects import Open, ReadTable, Recall, Remember, Write
-from keepbus_ipvs.events import Opened, Recalled, TableRead, Written
-from keepbus_ipvs.pool import Pool, pool_of
+from keepbus_ipvs.drains import Departures, Drains
+from keepbus_ipvs.effects import Open, ReadSettings, ReadTable, Recall, Remember, Write, WriteSettings
+from keepbus_ipvs.events import Opened, Recalled, SettingsRead, SettingsWritten, TableRead, Written
+from keepbus_ipvs.pool import Pool
+from keepbus_ipvs.pools import Pools
 from keepbus_ipvs.reconciler import Reconciler
+from keepbus_ipvs.report import Driver, report
+from keepbus_ipvs.settings import Settings
 from keepbus_ipvs.table import ServiceKey
 
 SETTLE_NS = 1_500_000_000
@@ -47,13 +51,14 @@ class Machine:
         self._keep_table = keep_table
         self._say = Announcer()
         self._table = Reconciler()
-        self._pools: dict[str, Pool] = {}
-        self._owners: dict[ServiceKey, Pool] = {}
-        """The pool of each service."""
-        self._users: dict[str, list[Pool]] = {}
-        self._verdicts: dict[str, CheckVerdict] = {}
+        self._pools = Pools()
+        self._drains = Drains()
+        self._departures = Departures()
+        self._settings = Settings()
+        self._section = IpvsSection()
         self._touched: dict[str, Pool] = {}
-        self._remembered: frozenset[ServiceKey] | None = None
+        self._remembered: Remember | None = None
+        self._first_start = False
         self._driver: str | None = None
         self._driver_detail = ""
         self._read_error = ""
@@ -76,7 +81,9 @@ class Machine:
             self._take(event)
         if self._settle_at_ns is not None and self._settled():
             self._settle_at_ns = None
-            self._want(self._pools.values())
+            self._want(self._pools.by_name.values())
+        for pool in self._departures.end(self._now_ns, self._table, self._pools.by_name):
+            self._evaluate(pool)
         # One batch a turn: between two turns the shell beats and reads the bus, however long the table is.
         self._ask_driver(may_write=not any(type(event) is Written for event in events))
         self._publish()
@@ -84,11 +91,13 @@ class Machine:
 
     def wake_at_ns(self) -> int | None:
         """See keepbus.runtime.machine.Machine."""
-        deadlines = [self._stop_at_ns]
+        deadlines = [self._stop_at_ns, self._departures.wake_at_ns()]
         if not self._busy:
             deadlines += [self._open_at_ns, self._say.changes_at_ns()]
             if self._driver:
                 deadlines += [self._settle_at_ns, self._read_at_ns]
+                if self._settings.concerned:
+                    deadlines.append(self._now_ns if self._settings.batch() else self._settings.read_at_ns)
                 if self._settle_at_ns is None:
                     deadlines.append(self._table.write_at_ns(self._now_ns))
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
@@ -96,71 +105,63 @@ class Machine:
     # Events
 
     def _take(self, event: Any) -> None:
-        if type(event) is BusMessage:
-            self._wall_ns = event.wall_ns
+        kind = type(event)
+        self._wall_ns = getattr(event, "wall_ns", self._wall_ns)
+        if kind is BusMessage:
             self._hear(event.message)
-        elif type(event) is Written:
+        elif kind is Written:
             self._take_written(event)
-        elif type(event) is TableRead:
+        elif kind is TableRead:
             self._take_table(event)
-        elif type(event) is Configured:
-            self._wall_ns = event.wall_ns
+        elif kind is SettingsRead:
+            self._busy = False
+            self._settings.take(event.daemons, event.timeouts, event.error, self._now_ns)
+        elif kind is SettingsWritten:
+            self._busy = False
+            self._settings.written(event.errors, self._now_ns)
+        elif kind is Configured:
             self._configure(event.section)
-        elif type(event) is Recalled:
+        elif kind is Recalled:
             self._recall(event)
-        elif type(event) is Opened:
+        elif kind is Opened:
             self._opened(event)
-        elif type(event) is StopRequested:
-            self._wall_ns = event.wall_ns
+        elif kind is StopRequested:
             self._stop()
 
     def _configure(self, section: IpvsSection) -> None:
-        earlier, self._pools, self._users = self._pools, {}, {}
-        owned, self._owners = self._owners, {}
-        fresh = []
-        for virtual_server in section.virtual_servers:
-            name = virtual_server.name
-            pool = earlier.get(name)
-            # What did not change is not touched.
-            if pool is None or pool.virtual_server != virtual_server:
-                try:
-                    pool = pool_of(virtual_server)
-                except ValueError as error:
-                    self._say.log("error", f"virtual server {name} cannot be written: {error}")
-                    continue
-                if name in earlier:
-                    pool.inherit(earlier[name])
-                fresh.append(pool)
-            if name in self._pools or not self._owners.keys().isdisjoint(pool.keys):
-                self._say.log("warning", f"virtual server {name} is defined twice; the first one counts")
-                continue
-            self._pools[name] = pool
-            self._owners.update(dict.fromkeys(pool.keys, pool))
-            for check in pool.checks:
-                self._users.setdefault(check, []).append(pool)
-        fresh = [pool for pool in fresh if self._pools.get(pool.name) is pool]
-        self._verdicts = {name: verdict for name, verdict in self._verdicts.items() if name in self._users}
-        for key in owned.keys() - self._owners.keys():
-            self._table.want(key, None)
-        for name in earlier.keys() - self._pools.keys():
+        replaced = self._pools.replace(section.virtual_servers)
+        self._section = section
+        for complaint in replaced.complaints:
+            self._say.log("warning", complaint)
+        self._settings.configure(section)
+        for pool in replaced.fresh:
+            self._drains.mark(pool)
+        leave_at_ns = self._now_ns + section.drain_s * 1_000_000_000 if section.drain_s else None
+        self._departures.begin(replaced, self._table, self._pools.owners, leave_at_ns)
+        for name in replaced.gone:
             self._touched.pop(name, None)
-        self._say.withdraw(earlier.keys() - self._pools.keys())
+        self._say.withdraw(replaced.gone)
         if self._remembered is None:
             self._say.effects.append(Recall())
         elif not self._stopping:
             if self._read_at_ns is None:
                 self._read_at_ns = self._now_ns
-            self._want(fresh)
+            self._want(replaced.fresh)
 
     def _recall(self, event: Recalled) -> None:
-        self._remembered = frozenset(event.owned)
+        self._remembered = Remember(*event)
+        self._first_start = not event.owned
         self._table.owned.update(event.owned)
+        self._drains.all.update(event.drained)
+        self._settings.mine, self._settings.original = event.sync_daemon, event.timeouts
+        for pool in self._pools.by_name.values():
+            self._drains.mark(pool)
         for key in event.owned:
-            if key not in self._owners:
+            if key not in self._pools.owners:
                 self._table.want(key, None)
-        if event.owned and self._users:
+        if event.owned and self._pools.users:
             self._settle_at_ns = self._now_ns + SETTLE_NS
-        self._want(self._pools.values())
+        self._want(self._pools.by_name.values())
 
     def _opened(self, event: Opened) -> None:
         self._busy = False
@@ -171,23 +172,23 @@ class Machine:
             self._open_at_ns, self._read_at_ns = None, self._now_ns
         else:
             self._open_at_ns = self._now_ns + OPEN_AGAIN_NS
-        self._want(self._pools.values())
+        self._want(self._pools.by_name.values())
 
     def _hear(self, message: Message) -> None:
         body = message.body
         if type(body) is CheckVerdict:
-            known = self._verdicts.get(body.check)
-            # A checker that has just started knows nothing yet; what is known stands.
-            if body.check not in self._users or (known is not None and body.verdict is Verdict.UNKNOWN):
-                return
-            self._verdicts[body.check] = body
-            for pool in self._users[body.check]:
+            for pool in self._pools.hear(body, message.header.id):
+                self._evaluate(pool)
+        elif type(body) is Instance:
+            self._settings.hear(body)
+        elif type(body) is contract.Drain:
+            answer, pools = self._drains.take(body, self._pools.by_name)
+            self._say.drained(answer, message.header.id)
+            for pool in pools:
                 pool.cause = message.header.id
                 self._evaluate(pool)
         elif type(body) is contract.VirtualServer and self._settle_at_ns is not None:
-            pool_before = self._pools.get(body.name)
-            if pool_before is not None:
-                pool_before.adopt(body)
+            self._pools.adopt(body)
 
     def _take_table(self, event: TableRead) -> None:
         self._busy = False
@@ -198,27 +199,29 @@ class Machine:
             self._say.counts.errors += 1
             self._say.counts.last_error = self._read_error = event.error
             self._read_at_ns = self._now_ns + SHORTEST_COMPARISON_NS
-            self._touched |= self._pools
+            self._touched |= self._pools.by_name
             return
         if self._read_error:
-            self._touched |= self._pools
+            self._touched |= self._pools.by_name
         self._read_error = ""
         self._say.counts.reconciled_ns = event.wall_ns
         if not self._table.has_read and self._settle_at_ns is not None:
             for service in event.services:
-                pool = self._owners.get(service.service.key)
+                pool = self._pools.owners.get(service.service.key)
                 if pool is not None and service.service.key in self._table.owned:
                     pool.adopt_found(service, event.wall_ns)
+        if not self._table.has_read and self._first_start and self._section.flush:
+            self._table.take_over((service.service.key for service in event.services), self._pools.owners)
         foreign = self._table.foreign
         for drift in self._table.found(event.services):
             self._repairing.add(drift.key)
-            self._say.drift(self._name(drift.key), drift)
+            self._say.drift(self._pools.name_of(drift.key), drift)
         if self._table.foreign != foreign:
             self._say.foreign(self._table.foreign)
         pause_ns = min(max(SHORTEST_COMPARISON_NS, event.took_ns * READING_SHARE), LONGEST_COMPARISON_NS)
         self._read_at_ns = self._now_ns + pause_ns
         if self._say.counters_due(self._now_ns):
-            self._touched |= self._pools
+            self._touched |= self._pools.by_name
 
     def _take_written(self, event: Written) -> None:
         self._busy = False
@@ -226,17 +229,16 @@ class Machine:
         commands, self._in_flight = self._in_flight, ()
         failed = self._table.written(commands, event.errors, self._now_ns)
         for key in failed:
-            # It is tried again after the table was read anew.
             retry = self._table.retries[key]
             self._read_at_ns = min(retry.at_ns, self._read_at_ns or retry.at_ns)
             if retry.failures == 1:
                 self._say.log(
-                    "error", f"{self._name(key)} is not in the table as it should be: {retry.error}"
+                    "error", f"{self._pools.name_of(key)} is not in the table as it should be: {retry.error}"
                 )
         counts = self._say.counts
         for command, error in zip(commands, event.errors, strict=True):
             key = command.service.key
-            pool = self._owners.get(key)
+            pool = self._pools.owners.get(key)
             if pool is not None:
                 self._touched[pool.name] = pool
             if error:
@@ -246,11 +248,17 @@ class Machine:
             counts.writes += 1
             counts.drift_repaired += key in self._repairing
             cause = "" if pool is None else pool.cause
-            self._say.change(self._name(key), command, self._reason(command), cause)
+            self._say.change(self._pools.name_of(key), command, self._reason(command), cause)
         self._repairing -= {command.service.key for command in commands}
 
     def _stop(self) -> None:
-        if self._keep_table or not self._driver or not self._table.owned:
+        if not self._keep_table and self._driver:
+            self._settings.stop()
+            if self._section.flush_on_stop:
+                self._table.take_over(self._table.foreign, self._pools.owners)
+                self._read_at_ns = self._now_ns
+        nothing = not self._table.owned and not self._settings.to_undo
+        if self._keep_table or not self._driver or nothing:
             self._say.changes(self._now_ns, all_of_them=True)
             self._say.effects.append(Exit())
             return
@@ -272,7 +280,7 @@ class Machine:
             return
         first = not pool.evaluated
         # At the start a missing quorum is news only when the sorry server has to stand in.
-        if pool.evaluate(self._verdicts, self._wall_ns) and (pool.has_sorry or not first):
+        if pool.evaluate(self._pools.verdicts, self._wall_ns) and (pool.has_sorry or not first):
             self._say.quorum(pool)
         self._say.servers(pool)
         self._touched[pool.name] = pool
@@ -282,9 +290,8 @@ class Machine:
                 self._table.want(key, entry)
 
     def _settled(self) -> bool:
-        if self._settle_at_ns is None or self._now_ns >= self._settle_at_ns:
-            return True
-        return self._table.has_read and self._users.keys() <= self._verdicts.keys()
+        late = self._now_ns >= (self._settle_at_ns or 0)
+        return late or (self._table.has_read and self._pools.all_heard())
 
     # The driver
 
@@ -297,12 +304,15 @@ class Machine:
             self._stop_at_ns = None
         if self._busy or self._remembered is None:
             return
-        if not self._pools and not self._table.owned and not self._stopping:
+        idle = not self._pools.by_name and not self._table.owned and not self._settings.concerned
+        if idle and not self._stopping and not self._section.flush:
             self._read_at_ns = None
             return
         if not self._driver:
             if self._open_at_ns is None or self._now_ns >= self._open_at_ns:
                 self._ask(Open())
+            return
+        if self._ask_for_settings():
             return
         if self._read_at_ns is not None and self._now_ns >= self._read_at_ns:
             self._ask(ReadTable())
@@ -314,17 +324,40 @@ class Machine:
         if commands and may_write:
             self._in_flight = commands
             self._ask(Write(commands))
-        elif self._stopping and not self._table.owned:
+        elif self._stopping and not self._table.owned and not self._settings.to_undo:
             self._leave()
 
-    def _ask(self, effect: Open | ReadTable | Write) -> None:
+    def _ask_for_settings(self) -> bool:
+        """Read or write what is there once for the whole host; True when that was asked for."""
+        if not self._settings.concerned:
+            return False
+        if self._now_ns >= self._settings.read_at_ns:
+            self._ask(ReadSettings())
+            return True
+        self._settings.settle()
+        adjustments = self._settings.batch()
+        if adjustments:
+            self._remember()
+            self._ask(WriteSettings(adjustments))
+        return bool(adjustments)
+
+    def _ask(self, effect: Effect) -> None:
         self._busy = True
         self._say.effects.append(effect)
 
     def _remember(self) -> None:
-        if self._remembered is not None and self._table.owned != self._remembered:
-            self._remembered = frozenset(self._table.owned)
-            self._say.effects.append(Remember(tuple(sorted(self._remembered))))
+        if self._remembered is None:
+            return
+        # Sorted for the comparison; sorting what is sorted costs little.
+        now = Remember(
+            tuple(sorted(self._table.owned)),
+            tuple(sorted(self._drains.all)),
+            self._settings.mine,
+            self._settings.original,
+        )
+        if now != self._remembered:
+            self._remembered = now
+            self._say.effects.append(now)
 
     def _leave(self) -> None:
         self._touched.clear()
@@ -335,22 +368,10 @@ class Machine:
 
     # Telling
 
-    def _name(self, key: ServiceKey) -> str:
-        pool = self._owners.get(key)
-        return words.of_key(key) if pool is None else pool.name
-
     def _reason(self, command: Command) -> str:
-        key = command.service.key
-        pool = self._owners.get(key)
-        if key in self._repairing:
+        if command.service.key in self._repairing:
             return "put back what somebody else changed"
-        if self._stopping:
-            return "ipvs stops"
-        if pool is None:
-            return "not in the configuration any more"
-        return (
-            "as configured" if command.destination is None else pool.reason_of(key, command.destination.key)
-        )
+        return "ipvs stops" if self._stopping else self._pools.reason_of(command)
 
     def _publish(self) -> None:
         if self._busy or self._stopping:
@@ -366,24 +387,14 @@ class Machine:
             self._touched.clear()
         if self._driver and self._table.has_read:
             self._say.table(self._driver, self._table, self._now_ns)
+        self._say.sync_daemon(self._settings.body())
         self._say.counters_told(self._now_ns)
-        self._say.effects.append(self._status())
-
-    def _status(self) -> Report:
-        if not self._pools and not self._table.owned:
-            return Report(Status.IDLE, "no virtual servers configured")
-        if self._driver == "" or self._read_error:
-            return Report(Status.DEGRADED, self._read_error or self._driver_detail)
-        if not self._driver or not self._table.has_read:
-            return Report(Status.STARTING, "reading the table")
-        if self._settle_at_ns is not None:
-            return Report(Status.STARTING, "waiting for the verdicts of the checks")
-        failing = {name: pool.error for name, pool in self._pools.items() if pool.error}
-        failing |= {self._name(key): retry.error for key, retry in self._table.retries.items()}
-        for name, error in failing.items():
-            return Report(
-                Status.DEGRADED, f"{len(failing)} virtual servers are not as configured: {name}: {error}"
+        self._say.effects.append(
+            report(
+                self._pools.by_name,
+                self._table,
+                self._settings,
+                Driver(self._driver, self._driver_detail, self._read_error, self._settle_at_ns is not None),
+                self._pools.name_of,
             )
-        noun = "virtual server" if len(self._pools) == 1 else "virtual servers"
-        detail = f"keeps {len(self._pools)} {noun} with the {self._driver} driver"
-        return Report(Status.READY, f"{detail}: {self._driver_detail}" if self._driver_detail else detail)
+        )

@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from keepbus_ipvs.effects import Remember
+from keepbus_ipvs.events import Recalled
 from keepbus_ipvs.table import (
     Destination,
     DestinationKey,
@@ -19,17 +20,23 @@ from keepbus_ipvs.table import (
 )
 
 
-def recall(path: Path) -> tuple[ServiceKey, ...]:
-    """The keys kept in the file; none when there is no file or it is not whole."""
+def recall(path: Path) -> Recalled:
+    """What is kept in the file; nothing when there is no file or it is not whole."""
     data = load(path)
-    with contextlib.suppress(TypeError, ValueError):
-        return tuple(ServiceKey(*item) for item in data or ())
-    return ()
+    with contextlib.suppress(AttributeError, KeyError, TypeError, ValueError):
+        seconds = data["timeouts"]
+        return Recalled(
+            tuple(ServiceKey(*item) for item in data["owned"]),
+            tuple((str(name), str(server)) for name, server in data["drained"]),
+            bool(data["sync_daemon"]),
+            None if seconds is None else (int(seconds[0]), int(seconds[1]), int(seconds[2])),
+        )
+    return Recalled(())
 
 
-def remember(path: Path, keys: Iterable[ServiceKey]) -> None:
-    """Keep these keys instead; raises OSError."""
-    save(path, [list(key) for key in keys])
+def remember(path: Path, what: Remember) -> None:
+    """Keep this instead; raises OSError."""
+    save(path, {**what._asdict(), "owned": [list(key) for key in what.owned]})
 
 
 def load(path: Path) -> Any:

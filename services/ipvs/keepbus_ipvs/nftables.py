@@ -19,10 +19,12 @@ from typing import Any, NamedTuple
 from keepbus.runtime.loop import Loop
 from keepbus_ipvs import memory, rules
 from keepbus_ipvs.diff import Command, apply
-from keepbus_ipvs.events import TableRead, Written
+from keepbus_ipvs.events import SettingsRead, SettingsWritten, TableRead, Written
+from keepbus_ipvs.settings import Adjustment
 from keepbus_ipvs.table import Entry, FoundDestination, FoundService, ServiceKey
 
 _NFT = "nft"
+NO_SETTINGS = "the nftables driver has no lvs_sync_daemon and lvs_timeouts; use the ipvs driver"
 _LIST = ("--json", "--terse", "list", "table", rules.FAMILY, rules.TABLE)
 """Without the content of sets: they hold every client that is remembered."""
 _LIST_MAPS = ("--json", "list", "maps", rules.FAMILY)
@@ -96,6 +98,14 @@ class Nftables:
         """Write the changed services in one transaction, singly if that fails; the answer comes later."""
         self._begin(self._write_steps(commands))
         return None
+
+    def read_settings(self) -> SettingsRead:
+        """There is nothing of this kind."""
+        return SettingsRead((), (0, 0, 0), NO_SETTINGS)
+
+    def write_settings(self, adjustments: Sequence[Adjustment]) -> SettingsWritten:
+        """Nothing can be changed."""
+        return SettingsWritten((NO_SETTINGS,) * len(adjustments))
 
     def close(self) -> None:
         """End a running nft; the table stays."""

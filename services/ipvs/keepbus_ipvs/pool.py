@@ -22,6 +22,7 @@ from keepbus_ipvs.table import (
     Entry,
     FoundService,
     ServiceKey,
+    Table,
     canonical,
     endpoint,
 )
@@ -76,6 +77,8 @@ class Pool:
     cause: str = ""
     """Id of the message that the last evaluation came from."""
     checks: frozenset[str] = field(default_factory=frozenset)
+    leaving: Table = field(default_factory=dict)
+    """What a reload took out and may end its connections."""
 
     @property
     def name(self) -> str:
@@ -124,7 +127,14 @@ class Pool:
 
     def entries(self) -> dict[ServiceKey, Entry]:
         """What the table should hold."""
-        return {placement.service.key: self._entry(placement) for placement in self.placements}
+        entries = {placement.service.key: self._entry(placement) for placement in self.placements}
+        for key, entry in self.leaving.items():
+            entries[key].destinations.update(
+                (each, item)
+                for each, item in entry.destinations.items()
+                if each not in entries[key].destinations
+            )
+        return entries
 
     def _entry(self, placement: Placement) -> Entry:
         destinations: dict[DestinationKey, Destination] = {}
@@ -195,6 +205,8 @@ class Pool:
 
     def reason_for(self, member: Member) -> str:
         """Why a real server is where it is."""
+        if member.alive and member.drained:
+            return f"drained by an operator; {member.reason}"
         if member.alive and not self.quorum_up and self.has_sorry:
             return f"the sorry server serves: {self.quorum_sentence()}"
         return member.reason

@@ -6,7 +6,7 @@ written again only after the table was read (V23); each service waits for itself
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from typing import NamedTuple
 
 from keepbus_ipvs.diff import Command, Verb, apply, difference
@@ -64,6 +64,13 @@ class Reconciler:
             self.wanted[key] = entry
             self.owned.add(key)
         self._dirty[key] = None
+
+    def take_over(self, keys: Iterable[ServiceKey], configured: Container[ServiceKey]) -> None:
+        """Whatever is there is ours from now on; what is not in the configuration goes."""
+        for key in keys:
+            self.owned.add(key)
+            if key not in configured:
+                self.want(key, None)
 
     def found(self, services: Iterable[FoundService]) -> list[Drift]:
         """Take in a reading of the whole table; what drifted since the last one."""

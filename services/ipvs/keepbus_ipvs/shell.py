@@ -8,34 +8,34 @@ from typing import Any
 
 from keepbus_ipvs import memory
 from keepbus_ipvs.driver import Driver, DriverError
-from keepbus_ipvs.effects import Open, ReadTable, Recall, Remember, Write
-from keepbus_ipvs.events import Opened, Recalled, TableRead, Written
+from keepbus_ipvs.effects import Open, ReadSettings, ReadTable, Recall, Remember, Write, WriteSettings
+from keepbus_ipvs.events import Opened, Recalled, SettingsRead, SettingsWritten, TableRead, Written
 
 
 class Shell:
-    """Owns the driver and RUNDIR/ipvs/owned."""
+    """Owns the driver and RUNDIR/ipvs/memory."""
 
     def __init__(
         self, run_dir: Path, opener: Callable[[], tuple[Driver, str]], warn: Callable[[str], Any]
     ) -> None:
         """opener gets a driver or raises DriverError; warn takes a sentence for the operator."""
-        self._owned = run_dir / "ipvs" / "owned"
+        self._memory = run_dir / "ipvs" / "memory"
         self._open = opener
         self._warn = warn
         self._driver: Driver | None = None
 
     def perform(
-        self, effect: Recall | Remember | Open | ReadTable | Write, _now_ns: int
-    ) -> Iterable[Recalled | Opened | TableRead | Written] | None:
+        self, effect: Any, _now_ns: int
+    ) -> Iterable[Recalled | Opened | TableRead | Written | SettingsRead | SettingsWritten] | None:
         """Carry out one effect; the answer, unless the driver gives it later through the loop."""
         if type(effect) is Recall:
-            return [Recalled(memory.recall(self._owned))]
+            return [memory.recall(self._memory)]
         if type(effect) is Remember:
             try:
-                memory.remember(self._owned, effect.owned)
+                memory.remember(self._memory, effect)
             except OSError as error:
                 self._warn(
-                    f"cannot keep {self._owned} ({error.strerror}); after a crash old services may stay"
+                    f"cannot keep {self._memory} ({error.strerror}); after a crash old services may stay"
                 )
             return None
         if type(effect) is Open:
@@ -43,6 +43,10 @@ class Shell:
         assert self._driver is not None, "the machine asks for a table only after Opened"
         if type(effect) is ReadTable:
             return self._driver.read()
+        if type(effect) is ReadSettings:
+            return [self._driver.read_settings()]
+        if type(effect) is WriteSettings:
+            return [self._driver.write_settings(effect.adjustments)]
         assert type(effect) is Write
         return self._driver.write(effect.commands)
 
