@@ -39,11 +39,40 @@ def to_plain(value: Any) -> Any:
     return {name: to_plain(getattr(value, name)) for name in _field_names(cls)}
 
 
+def to_sparse(value: Any) -> Any:
+    """Like `to_plain`, without the fields that are as they are by default: `from_plain` knows them."""
+    if isinstance(value, tuple):
+        return [to_sparse(item) for item in value]
+    if isinstance(value, dict):
+        return {str(key): to_sparse(item) for key, item in value.items()}
+    if not dataclasses.is_dataclass(value):
+        return to_plain(value)
+    cls: Any = type(value)
+    plain = {}
+    for name, default in _defaults(cls):
+        item = getattr(value, name)
+        if item is not default and item != default:
+            plain[name] = to_sparse(item)
+    return plain
+
+
 def from_plain(cls: type[T], data: Any) -> T:
     """Build a `cls` from plain data; `SchemaError` when it does not fit exactly."""
     key: Any = cls
     build: Callable[[Any, str], T] = _builder(key)
     return build(data, cls.__name__)
+
+
+@cache
+def _defaults(cls: Any) -> tuple[tuple[str, Any], ...]:
+    """Fields and their defaults; MISSING, which nothing equals, for those that have none."""
+    return tuple(
+        (
+            field.name,
+            field.default if field.default_factory is dataclasses.MISSING else field.default_factory(),
+        )
+        for field in dataclasses.fields(cls)
+    )
 
 
 @cache

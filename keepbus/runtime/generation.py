@@ -7,11 +7,13 @@ or the new one. Services load their own section and nothing else.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 import shutil
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, Generic, TypeVar
 
 from keepbus.config.model import (
     CheckerSection,
@@ -21,7 +23,7 @@ from keepbus.config.model import (
     NotifySection,
     VrrpSection,
 )
-from keepbus.contracts.schema import SchemaError, from_plain, to_plain
+from keepbus.contracts.schema import SchemaError, from_plain, to_sparse
 
 SectionT = TypeVar("SectionT")
 
@@ -49,7 +51,7 @@ def write(
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(mode=0o750)
     for section in SECTIONS:
-        text = json.dumps(to_plain(getattr(configuration, section)), ensure_ascii=False)
+        text = _text(getattr(configuration, section))
         path = fresh / f"{section}.json"
         path.touch(mode=0o640)
         path.write_text(text, encoding="utf-8")
@@ -80,6 +82,66 @@ def load(run_dir: Path, section: str, cls: type[SectionT]) -> tuple[int, Section
             f"{current}/{section}.json cannot be used ({error}); "
             f"compile it anew with `keepbus reload -r {run_dir}`"
         ) from None
+
+
+class Loader(Generic[SectionT]):
+    """Loads one section again and again, and only what changed since the last time.
+
+    The elements of a list stand on a line each. Lines that are as they were are not read, and stand for the
+    very objects that they stood for before.
+    """
+
+    def __init__(self, run_dir: Path, section: str, cls: type[SectionT]) -> None:
+        self._run_dir = run_dir
+        self._name = section
+        self._cls = cls
+        self._lists: dict[str, list[str]] = {}
+        self._section: SectionT | None = None
+
+    def load(self) -> tuple[int, SectionT]:
+        """As `load`."""
+        found = self._quickly()
+        if found is None:
+            number, section = load(self._run_dir, self._name, self._cls)
+        else:
+            number, section = found
+        self._section = section
+        return number, section
+
+    def _quickly(self) -> tuple[int, SectionT] | None:
+        """By comparison with the last time; None when that does not do."""
+        before, self._section = self._section, None
+        try:
+            directory = (self._run_dir / "config" / "current").resolve(strict=True)
+            text = (directory / f"{self._name}.json").read_text(encoding="utf-8")
+            earlier, self._lists = self._lists, _lists(text)
+            section = None if before is None else self._changed(before, text, earlier)
+            return None if section is None else (int(directory.name), section)
+        except (OSError, ValueError, SchemaError):
+            self._lists = {}
+            return None
+
+    def _changed(self, before: SectionT, text: str, earlier: dict[str, list[str]]) -> SectionT | None:
+        """The section with what is the same taken over; None when the file has no lines to compare."""
+        if not earlier:
+            return None
+        small = text
+        kept: dict[str, tuple[tuple[Any, ...], tuple[Any, ...]]] = {}
+        for name, lines in self._lists.items():
+            old = earlier.get(name, [])
+            objects: tuple[Any, ...] = getattr(before, name)
+            if len(old) != len(objects):
+                return None
+            head = _common(old, lines)
+            tail = _common(old[head:][::-1], lines[head:][::-1])
+            kept[name] = objects[:head], objects[len(objects) - tail :] if tail else ()
+            middle = lines[head : len(lines) - tail]
+            small = small.replace("\n".join(_framed(name, lines)), "\n".join(_framed(name, middle)), 1)
+        section = from_plain(self._cls, json.loads(small))
+        values: Any = {name: head + getattr(section, name) + tail for name, (head, tail) in kept.items()}
+        plain: Any = section
+        built: SectionT = dataclasses.replace(plain, **values)
+        return built
 
 
 def load_all(run_dir: Path) -> tuple[int, Configuration]:
@@ -143,6 +205,49 @@ def _remembered(run_dir: Path, name: str) -> str:
 def _read(directory: Path, section: str, cls: type[SectionT]) -> SectionT:
     """One section; raises OSError, ValueError, SchemaError."""
     return from_plain(cls, json.loads((directory / f"{section}.json").read_text(encoding="utf-8")))
+
+
+def _text(section: Any) -> str:
+    """A section as JSON; each element of its lists on a line of its own, for `Loader`."""
+    fields = []
+    for name, value in to_sparse(section).items():
+        if isinstance(value, list) and value:
+            fields.append("\n".join(_framed(name, [json.dumps(item, ensure_ascii=False) for item in value])))
+        else:
+            fields.append(f"{json.dumps(name)}: {json.dumps(value, ensure_ascii=False)}")
+    return "{\n" + ",\n".join(fields) + "\n}\n"
+
+
+def _framed(name: str, lines: Sequence[str]) -> Iterator[str]:
+    """A list as `_text` writes it."""
+    yield f"{json.dumps(name)}: ["
+    for line in lines[:-1]:
+        yield f"{line},"
+    yield from lines[-1:]
+    yield "]"
+
+
+def _lists(text: str) -> dict[str, list[str]]:
+    """The elements of each list that `_text` wrote, as text."""
+    found: dict[str, list[str]] = {}
+    current: list[str] | None = None
+    for line in text.split("\n"):
+        if current is None:
+            if line.endswith(": ["):
+                current = found.setdefault(json.loads(line[:-3]), [])
+        elif line in ("]", "],"):
+            current = None
+        else:
+            current.append(line.removesuffix(","))
+    return found
+
+
+def _common(one: Sequence[str], other: Sequence[str]) -> int:
+    """How many elements from the first on are the same."""
+    for index, (mine, yours) in enumerate(zip(one, other, strict=False)):
+        if mine != yours:
+            return index
+    return min(len(one), len(other))
 
 
 def _absent(run_dir: Path) -> str:

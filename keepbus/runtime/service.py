@@ -100,6 +100,7 @@ class Service:
         self._lock, own = self._take_lock(waits=standby and self.options.standby)
         self._check_privileges(frozenset(needs), frozenset(may_need))
         self._section: type[Any] | None = section
+        self._loader = generation.Loader(self.run_dir, name, section or object)
         self._generation = 0
         self._status = Status.STARTING
         self._detail = "starting"
@@ -259,7 +260,7 @@ class Service:
             self._generation = generation.current(self.run_dir)
             return []
         try:
-            number, section = generation.load(self.run_dir, self.name, self._section)
+            number, section = self._loader.load()
         except generation.NoConfigurationError as error:
             self.log.error(str(error))
             return []

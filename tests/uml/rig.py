@@ -38,6 +38,7 @@ class Rig:
     """One life of the service: a machine, its shell on the kernel's table, and what it did."""
 
     def __init__(self, run_dir: Path, *, keep_table: bool = False) -> None:
+        self.run_dir = run_dir
         self.machine = Machine(ipvs_drivers.unsupported, keep_table=keep_table)
         self.shell = Shell(run_dir, lambda: open_driver("ipvs", run_dir, _no_loop()), print)
         self.written: list[str] = []
@@ -74,6 +75,13 @@ class Rig:
         )  # fmt: skip
         header = Header(1, "node", "checker", "boot", self._sequence, 1, now_ns, now_ns, "")
         self.turn(BusMessage(Message(topic_of(body, "checker"), header, body), now_ns))
+
+    def tell(self, body: Any) -> None:
+        """Any other message from the bus."""
+        self._sequence += 1
+        now_ns = time.time_ns()
+        header = Header(1, "node", "test", "boot", self._sequence, 1, now_ns, now_ns, "")
+        self.turn(BusMessage(Message(topic_of(body, "test"), header, body), now_ns))
 
     def stop(self) -> None:
         """SIGTERM."""

@@ -73,11 +73,16 @@ def test_what_does_not_fit_into_one_call_waits_for_the_next(line: Line) -> None:
 
 
 def test_each_has_the_moment_when_it_was_received_not_when_it_was_read(line: Line) -> None:
-    begin_ns = time.time_ns()
-    line.sender.send(b"one")
-    line.sender.send(b"two")
-    end_ns = time.time_ns()
-    (_, one_ns), (_, two_ns) = line.receive(offset_ns=7)
+    give_up_at_s = time.monotonic() + 5
+    while True:
+        begin_ns = time.time_ns()
+        line.sender.send(b"one")
+        line.sender.send(b"two")
+        end_ns = time.time_ns()
+        (_, one_ns), (_, two_ns) = line.receive(offset_ns=7)
+        # The kernel begins to stamp what comes a moment after the first socket of the host asked for it.
+        if one_ns - 7 <= end_ns or time.monotonic() > give_up_at_s:
+            break
     assert begin_ns <= one_ns - 7 <= two_ns - 7 <= end_ns
 
 
