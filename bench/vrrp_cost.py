@@ -125,6 +125,19 @@ class Pair:
             build(self.kinds[side], self._spaces, self._ends[side], side, directory, instances)
         )
 
+    def settle(self, per_second: float) -> None:
+        """Wait a little until the master sends what it should: one after the other, for the kernel has one
+        lock for all addresses of all namespaces."""
+        time.sleep(1.0)
+        for _ in range(20):
+            frames = self._frames()
+            time.sleep(0.5)
+            if abs(self._frames() - frames - per_second / 2) < per_second / 20:
+                return
+
+    def _frames(self) -> int:
+        return _frames_sent(pid_of(self._routers[0]))
+
     def account(self) -> Account:
         """Up to now."""
         sender, receiver = map(pid_of, self._routers)
@@ -182,7 +195,7 @@ def main(argv: Sequence[str] = ()) -> None:
         for side in (0, 1):
             for pair in pairs:
                 pair.start(side, args.instances)
-                time.sleep(1.0)
+                pair.settle(per_second)
         patience_until = time.monotonic() + _PATIENCE_S + args.rounds * args.seconds
         time.sleep(_SETTLING_S)
         done = 0

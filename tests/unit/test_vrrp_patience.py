@@ -32,12 +32,12 @@ def instance(state: VrrpState, priority: int = 100, interval_us: int = 100_000) 
     [
         (VrrpState.MASTER, 100, 100_000, 10),  # a tenth of the interval
         (VrrpState.MASTER, 100, 10_000, 1),
-        (VrrpState.BACKUP, 100, 100_000, 50),  # skew 156/256 of 100 ms, but half of the interval
+        (VrrpState.BACKUP, 128, 100_000, 50),  # skew 128/256 of 100 ms
         (VrrpState.BACKUP, 192, 100_000, 25),  # skew 64/256 of 100 ms
         (VrrpState.BACKUP, 254, 100_000, 10),  # skew 2/256: a tenth
-        (VrrpState.BACKUP, 100, 1_000_000, 50),  # never more
-        (VrrpState.MASTER, 100, 1_000_000, 50),
-        (VrrpState.FAULT, 100, 10_000, 50),  # hears nothing
+        (VrrpState.BACKUP, 100, 1_000_000, 100),  # never more
+        (VrrpState.MASTER, 100, 2_000_000, 100),
+        (VrrpState.FAULT, 100, 10_000, 100),  # hears nothing
     ],
 )
 def test_patience_by_state(state: VrrpState, priority: int, interval_us: int, patience_ms: int) -> None:
@@ -47,11 +47,11 @@ def test_patience_by_state(state: VrrpState, priority: int, interval_us: int, pa
 def test_the_least_patient_decides() -> None:
     calm, master = instance(VrrpState.BACKUP), instance(VrrpState.MASTER)
     assert patience_ns([calm, master, calm]) == 10 * MS
-    assert patience_ns([]) == 50 * MS
+    assert patience_ns([]) == 100 * MS
 
 
 def test_a_faster_master_is_followed() -> None:
     """L1: the backup's timer goes by the master's interval."""
-    backup = instance(VrrpState.BACKUP, interval_us=1_000_000)
+    backup = instance(VrrpState.BACKUP, priority=128, interval_us=1_000_000)
     backup.master_interval_us = 40_000
     assert patience_ns([backup]) == 20 * MS

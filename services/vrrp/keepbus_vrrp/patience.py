@@ -13,7 +13,7 @@ from keepbus.contracts.vrrp import VrrpState
 from keepbus_vrrp.instance import Instance
 from keepbus_vrrp.timers import NS_PER_US
 
-MOST_NS = 50_000_000
+MOST_NS = 100_000_000
 
 
 def patience_ns(instances: Iterable[Instance]) -> int:
@@ -27,5 +27,5 @@ def _patience_us(instance: Instance) -> int:
         return interval_us // 10  # M5, M7: another master is answered
     if instance.state is VrrpState.BACKUP:
         # After a release (B3) nothing is to be done before the skew time, after anything else still later.
-        return max(interval_us // 10, min(interval_us // 2, instance.skew_time_us))
+        return max(interval_us // 10, min(interval_us, instance.skew_time_us))
     return MOST_NS

@@ -12,12 +12,12 @@ from keepbus_vrrp.timers import Timer
 from keepbus_vrrp.turn import Turn
 
 _INTERVAL_NS = 5_000_000_000
-_LEAST_GAP_NS = 1_000_000_000
+_LEAST_GAP_NS = 2_000_000_000
 _MOST_PER_TURN = 10
 
 
 class Statistics:
-    """Tells each instance's counters about every 5 s, and no more than 10 a second of all together."""
+    """Tells each instance's counters about every 5 s, and no more than 5 a second of all together."""
 
     def __init__(self, turn: Turn, instances: Mapping[str, Instance]) -> None:
         """instances are those of the machine, by key; looked at whenever it is time."""

@@ -16,7 +16,7 @@ NEVER = 1 << 63
 
 _LEAST_LEASED_INTERVAL_US = 1_000_000
 _MOST_RENEWALS_PER_TURN = 64
-_MOST_OTHERS_PER_TURN = 8
+_MOST_OTHERS_PER_TURN = 2
 
 
 def skew_time_us(version: int, priority: int, interval_us: int) -> int:
@@ -108,7 +108,8 @@ class Timers:
         """Call the actions of timers that are due: masters' adverts first, then others, the earliest first.
 
         Only so many of each: when hundreds of instances take over at once, the sockets are looked into in
-        between, and who is master already stays it. What is left makes the next turn due at once.
+        between, and who is master already stays it, also when each address waits for the kernel's lock.
+        What is left makes the next turn due at once.
         """
         self._fire(self._renewals, now_ns, _MOST_RENEWALS_PER_TURN)
         self._fire(self._others, now_ns, _MOST_OTHERS_PER_TURN)
