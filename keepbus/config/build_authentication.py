@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from keepbus.config.diagnostics import At, Findings
-from keepbus.config.model import Authentication, AuthHmac, AuthType, HmacKey, HmacMode
+from keepbus.config.model import AddressFamily, Authentication, AuthHmac, AuthType, HmacKey, HmacMode
 from keepbus.config.reader import Fields
 
 _PASSWORD_OCTETS = 8
@@ -21,7 +21,9 @@ _MOST_FILE_OCTETS = 4096
 _OTHERS_MAY = 0o077
 
 
-def build_authentication(findings: Findings, fields: Fields | None, version: int) -> Authentication | None:
+def build_authentication(
+    findings: Findings, fields: Fields | None, version: int, family: AddressFamily
+) -> Authentication | None:
     """The password of version 2; None when there is none that can be used."""
     if fields is None:
         return None
@@ -34,12 +36,13 @@ def build_authentication(findings: Findings, fields: Fields | None, version: int
             lenient=True,
         )
         return None
-    if fields.get("auth_type") == "AH":
+    if family is AddressFamily.IPV6:
         findings.error(
-            "not-supported",
-            "`auth_type AH` is not supported yet",
-            fields.where("auth_type"),
-            advice="use PASS",
+            "authentication-ipv6",
+            "adverts over IPv6 hold no password; keepalived would send none",
+            fields.statement.at(),
+            advice="remove the block or use `auth_hmac`",
+            lenient=True,
         )
         return None
     missing = [word for word in ("auth_type", "auth_pass") if word not in fields.values]
@@ -62,9 +65,23 @@ def build_authentication(findings: Findings, fields: Fields | None, version: int
     return Authentication(auth_type=AuthType(fields.get("auth_type")), auth_pass=password)
 
 
-def build_auth_hmac(findings: Findings, fields: Fields | None, advert_interval_us: int) -> AuthHmac | None:
+def build_auth_hmac(
+    findings: Findings,
+    fields: Fields | None,
+    advert_interval_us: int,
+    authentication: Authentication | None,
+) -> AuthHmac | None:
     """keepalived's trailer; None when no key is there to sign with."""
     if fields is None:
+        return None
+    if authentication is not None and authentication.auth_type is AuthType.AH:
+        findings.error(
+            "two-authentications",
+            "`auth_type AH` and `auth_hmac` don't go together; `auth_hmac` is not used",
+            fields.statement.at(),
+            advice="remove the `authentication` block",
+            lenient=True,
+        )
         return None
     keys = {key.key_id: key for key in _keys(findings, fields)}
     active_key = fields.get("active_key")

@@ -143,6 +143,7 @@ class _Instance:
         interval_us = self._advert_interval_us(version)
         priority, state = self._priority_and_state()
         self._limit(addresses, excluded)
+        authentication = build_authentication(self._findings, self._authentication, version, family)
         merged = {**self._defaults, **fields.values}
         plain = {field: merged[field] for field in _PLAIN if field in merged}
         instance = VrrpInstance(
@@ -152,8 +153,8 @@ class _Instance:
             state=state,
             priority=priority,
             advert_interval_us=interval_us,
-            authentication=build_authentication(self._findings, self._authentication, version),
-            auth_hmac=build_auth_hmac(self._findings, self._auth_hmac, interval_us),
+            authentication=authentication,
+            auth_hmac=build_auth_hmac(self._findings, self._auth_hmac, interval_us, authentication),
             nopreempt=self._nopreempt(priority, state),
             preempt_delay_us=self._preempt_delay_us(state),
             virtual_addresses=tuple(address for address, _ in addresses),

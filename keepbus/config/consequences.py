@@ -56,7 +56,7 @@ def of_changed_instance(old: VrrpInstance, new: VrrpInstance) -> Iterator[str]:
         word
         for word, differs in (
             ("version", old.version != new.version),
-            ("authentication", old.authentication != new.authentication),
+            ("authentication", _authentication(old) != _authentication(new)),
             ("multicast group", old.mcast_group != new.mcast_group),
             ("unicast peers", old.unicast_peers != new.unicast_peers),
             ("checksum form", (old.checksum, old.checksum_strict) != (new.checksum, new.checksum_strict)),
@@ -91,3 +91,10 @@ def _master_down_interval_us(instance: VrrpInstance) -> int:
     scale_us = 1_000_000 if instance.version == 2 else instance.advert_interval_us
     skew_us = (256 - instance.priority) * scale_us // 256
     return instance.down_timer_adverts * instance.advert_interval_us + skew_us
+
+
+def _authentication(instance: VrrpInstance) -> tuple[object, object]:
+    """What a receiver compares; who has both keys of a rollover hears either."""
+    auth_hmac = instance.auth_hmac
+    keys = None if auth_hmac is None else (auth_hmac.keys, auth_hmac.mode)
+    return instance.authentication, keys

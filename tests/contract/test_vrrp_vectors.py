@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
-from keepbus_vrrp import ipv4, ipv6, packet
+from keepbus_vrrp import ah, hmac_trailer, ipv4, ipv6, packet
 from keepbus_vrrp.announce import gratuitous_arp, neighbour_advertisement
 from keepbus_vrrp.checksum import ones_complement_sum
 from keepbus_vrrp.family import IPV4, IPV6, Family, pack, text
@@ -19,9 +20,6 @@ VECTORS = json.loads((Path(__file__).parent / "vrrp-vectors.json").read_text(enc
 BY_NAME = {vector["name"]: vector for vector in VECTORS}
 
 LATER = {
-    # AH and HMAC: test_vrrp_authentication_vectors.py
-    "v2-auth-ah-keepalived-form", "hmac-v3-ipv4", "hmac-v3-ipv4-source-spoofed", "hmac-v3-ipv4-missing",
-    "hmac-v3-ipv6",
     # virtual MAC: our frames carry the card's
     "garp-virtual-mac",
 }  # fmt: skip
@@ -45,14 +43,32 @@ def expected(vector: dict[str, Any]) -> packet.Expected:
         virtual_router_id=receiver["vrid"],
         group=b"" if peers else pack(family_of(vector).group),
         source=pack(receiver["local"]),
-        auth_type=packet.AUTH_PASS if receiver.get("auth") == "simple" else packet.AUTH_NONE,
+        auth_type=AUTH_TYPES[receiver.get("auth", "none")],
         auth_data=password,
         interval_us=interval_us,
         addresses=frozenset(map(pack, receiver["vips"])),
         peers={pack(peer): (receiver.get("min_ttl", 0), 255) for peer in peers},
         checksum=FORMS[form],
         link_local_first=family_of(vector) is IPV6,
+        ah=ah.Guard(password) if receiver.get("auth") == "ah" else None,
+        hmac=hmac_guard(receiver),
     )
+
+
+def hmac_guard(receiver: dict[str, Any]) -> hmac_trailer.Guard | None:
+    if "hmac_key_hex" not in receiver:
+        return None
+    policy = hmac_trailer.Policy(
+        keys={receiver["hmac_key_id"]: bytes.fromhex(receiver["hmac_key_hex"])},
+        active_key=receiver["hmac_key_id"],
+        window_us=0 if receiver["anti_replay"] == "monotonic" else 5_000_000,
+        signs=True,
+        enforces=receiver["mode"] == "enforce",
+    )
+    return hmac_trailer.Guard(policy)
+
+
+AUTH_TYPES = {"none": packet.AUTH_NONE, "simple": packet.AUTH_PASS, "ah": packet.AUTH_AH}
 
 
 FORMS = {
@@ -65,7 +81,7 @@ def examine(vector: dict[str, Any]) -> packet.Advert | Refused:
     receiver = expected(vector)
     octets = bytes.fromhex(vector["ip_hex"])
     # As the machine does it: the instance is found by the packet's virtual router id.
-    message = family_of(vector).payload(octets)
+    _, message = packet.split(octets, family_of(vector))
     known = len(message) > 1 and message[1] == receiver.virtual_router_id
     groups = frozenset({receiver.group})
     return packet.examine(
@@ -75,7 +91,7 @@ def examine(vector: dict[str, Any]) -> packet.Advert | Refused:
 
 def test_every_vector_is_placed() -> None:
     assert BY_NAME.keys() >= LATER | FRAMES
-    assert len(ADVERTS) == 65
+    assert len(ADVERTS) == 70
 
 
 @pytest.mark.parametrize("vector", ADVERTS, ids=lambda vector: str(vector["name"]))
@@ -127,10 +143,23 @@ def test_encoded_again_it_is_the_same(vector: dict[str, Any]) -> None:
         source=result.source,
         destination=pack(vector["dst"]),
         auth_type=receiver.auth_type,
-        auth_data=receiver.auth_data,
+        auth_data=receiver.auth_data if receiver.auth_type == packet.AUTH_PASS else b"",
         message_sum=result.message_sum,
+        sign=None
+        if receiver.hmac is None
+        else functools.partial(
+            receiver.hmac.trailer, 6 if family_of(vector) is IPV6 else 4, result.source, result.sequence
+        ),
     )
     assert message.hex() == vector["hex"]
+
+
+def test_datagram_with_authentication_header() -> None:
+    """A5: the whole datagram, its identification included."""
+    vector = BY_NAME["v2-auth-ah-keepalived-form"]
+    octets = bytes.fromhex(vector["ip_hex"])
+    made = ah.Guard(b"secret12").datagram(octets[12:16], octets[16:20], 255, 1, octets[44:])
+    assert made == octets
 
 
 def test_datagram() -> None:

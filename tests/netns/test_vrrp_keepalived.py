@@ -43,6 +43,10 @@ DIALECTS = {
         {"authentication": Authentication(auth_type=AuthType.PASS, auth_pass="1111")},
         ("advert_int 1", "authentication {", "    auth_type PASS", "    auth_pass 1111", "  }"),
     ),
+    "v2 with AH (A5)": Dialect(
+        {"authentication": Authentication(auth_type=AuthType.AH, auth_pass="secret12")},
+        ("advert_int 1", "authentication {", "    auth_type AH", "    auth_pass secret12", "  }"),
+    ),
     "v3 at 0.1 s": Dialect(
         {"version": 3, "advert_interval_us": 100_000}, ("advert_int 0.1",), ("  vrrp_version 3",)
     ),

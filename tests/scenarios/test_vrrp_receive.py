@@ -25,7 +25,7 @@ def protocol_state(router: Router) -> tuple[Any, ...]:
         instance.master_priority,
         instance.last_advert_at_ns,
         instance.familiar,
-        instance.message_sum,
+        instance.adverts.message_sum,
         instance.preempt_at_ns,
         instance.counters.adverts_received,
     )
@@ -187,6 +187,6 @@ def test_l4_as_master_our_own_interval_rules() -> None:
 def test_c5_the_masters_checksum_form_is_taken() -> None:
     router = Router(version=3)
     router.at(1, advert(200, at=1, version=3, message_sum=True))
-    assert router.instance.message_sum
+    assert router.instance.adverts.message_sum
     router.at(2, advert(200, at=2, version=3))
-    assert not router.instance.message_sum
+    assert not router.instance.adverts.message_sum

@@ -129,8 +129,8 @@ class Router(Node):
         assert one is not None
         return (
             one.state, one.timer.due_at_ns, one.wait_us, one.master_interval_us, one.master_source,
-            one.master_priority, one.preempt_at_ns, one.message_sum, one.lease.end_ns, one.transitions,
-            one.last_advert_at_ns, one.effective_priority, self.held_until_ns,
+            one.master_priority, one.preempt_at_ns, one.adverts.message_sum, one.lease.end_ns,
+            one.transitions, one.last_advert_at_ns, one.effective_priority, self.held_until_ns,
         )  # fmt: skip
 
     # The pretended world

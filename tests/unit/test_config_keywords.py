@@ -43,6 +43,7 @@ OF_BLOCK = {
     ("vrrp_instance",): (model.VrrpInstance, model.GratuitousArp, model.NotifyTarget),
     ("vrrp_sync_group",): (model.SyncGroup, model.NotifyTarget),
     ("vrrp_instance", "authentication"): (model.Authentication,),
+    ("vrrp_instance", "auth_hmac"): (model.AuthHmac,),
     ("virtual_server",): (model.VirtualServer, model.RealServer),
     ("virtual_server", "real_server"): (model.RealServer,),
     ("virtual_server", "real_server", "DNS_CHECK"): (model.Check, model.DnsQuestion),

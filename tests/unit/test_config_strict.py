@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from config_text import codes, instance, is_error, only_instance
 
-from keepbus.config.model import InitialState
+from keepbus.config.model import HmacMode, InitialState
 
 PASSWORD = "authentication {\nauth_type PASS\nauth_pass sesame\n}"
 HMAC = f"auth_hmac {{\nkey 1 {'x' * 32}\nactive_key 1\nmode permissive\n}}"
@@ -38,3 +38,9 @@ def test_vrrp_strict_and_its_exception(tmp_path: Path) -> None:
     before = "global_defs {\nvrrp_strict\n}"
     assert only_instance(instance(tmp_path, before=before)).lower_prio_no_advert
     assert not only_instance(instance(tmp_path, "strict_mode no", before=before)).lower_prio_no_advert
+
+
+def test_auth_hmac_is_enforced(tmp_path: Path) -> None:
+    found = only_instance(instance(tmp_path, f"strict_mode\n{HMAC}"))
+    assert found.auth_hmac is not None
+    assert found.auth_hmac.mode is HmacMode.ENFORCE

@@ -159,10 +159,6 @@ class TestAuthentication:
         permitted = instance(tmp_path, f"version 3\n{self.BLOCK}", permissive=True)
         assert only_instance(permitted).authentication is None
 
-    def test_ah_is_refused_even_permissively(self, tmp_path: Path) -> None:
-        compiled = instance(tmp_path, self.BLOCK.replace("PASS", "AH"), permissive=True)
-        assert is_error(compiled, "not-supported")
-
     @pytest.mark.parametrize("line", [" auth_type PASS\n", " auth_pass hunter2hunter2\n"])
     def test_half_a_block(self, tmp_path: Path, line: str) -> None:
         assert is_error(instance(tmp_path, self.BLOCK.replace(line, "")), "missing-password")

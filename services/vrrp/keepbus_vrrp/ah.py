@@ -10,6 +10,7 @@ from __future__ import annotations
 import hmac
 import struct
 
+from keepbus_vrrp import ipv4
 from keepbus_vrrp.refusal import Refused
 
 PROTOCOL_AH = 51
@@ -47,6 +48,7 @@ class Guard:
     """
 
     __slots__ = ("_last", "_password")
+    signs = True
 
     def __init__(self, password: bytes) -> None:
         """8 octets, padded with zeros."""
@@ -72,9 +74,10 @@ class Guard:
             )
         return sequence
 
-    def accept(self, source: bytes, sequence: int, wall_ns: int) -> None:
-        """An advert with this number passed every check."""
+    def accept(self, source: bytes, sequence: int, wall_ns: int) -> str:
+        """An advert with this number passed every check; what the operator should know, here nothing."""
         self._last = sequence
+        return ""
 
     def next(self, wall_ns: int) -> int:
         """The number of the next advert; at the end of all numbers it grows no more, and peers refuse it."""
@@ -84,6 +87,18 @@ class Guard:
     def seal(self, header: bytes, sequence: int, message: bytes) -> bytes:
         """The authentication header of an advert, see `seal`."""
         return seal(self._password, header, sequence, message)
+
+    def datagram(self, source: bytes, destination: bytes, ttl: int, sequence: int, message: bytes) -> bytes:
+        """A whole datagram; its identification is ours, because it is hashed, and 0 would be replaced."""
+        identification = (sequence - 1) % 0xFFFF + 1
+        length = LENGTH + len(message)
+        header = ipv4.header(source, destination, ttl, length, PROTOCOL_AH, identification)
+        return header + self.seal(header, sequence, message) + message
+
+    def inherit(self, other: object) -> None:
+        """Count on where the guard of another configuration ended."""
+        if isinstance(other, Guard):
+            self._last = other._last
 
     def reign(self) -> None:
         """A new master may begin anew where all numbers are used up."""

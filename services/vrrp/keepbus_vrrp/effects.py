@@ -45,6 +45,8 @@ class Listen(NamedTuple):
     endpoint: Endpoint
     interface: str
     groups: tuple[bytes, ...]
+    ah: bool = False
+    """Hear IP protocol 51 too (`auth_type AH`)."""
 
 
 class Unlisten(NamedTuple):

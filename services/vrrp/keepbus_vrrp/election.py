@@ -51,6 +51,11 @@ def receive(instance: Instance, advert: Advert, content: bytes, at_ns: int) -> N
         instance.counters.drop("owner_ignores")
         return
     instance.counters.adverts_received += 1
+    if advert.sequence is not None and instance.adverts.guard is not None:
+        said = instance.adverts.guard.accept(advert.source, advert.sequence, instance.turn.wall_ns)
+        if said:
+            text = f"{instance.config.name}: adverts of {family.text(advert.source)}: {said}"
+            instance.turn.effects.append(Log("warning", text))  # X8
     if not advert.same_addresses:
         instance.counters.drop("addr_list_differs")
     if instance.is_owner:
@@ -86,7 +91,9 @@ def _follow(instance: Instance, advert: Advert, content: bytes, at_ns: int) -> N
     """B4, B6: a master at least as good as we are."""
     instance.preempt_at_ns = 0
     _accept(instance, advert, at_ns)
-    instance.familiar, instance.familiar_ttl = content, advert.ttl
+    # What has a number never comes twice: an equal one would be a replay.
+    instance.familiar = content if advert.sequence is None else b""
+    instance.familiar_ttl = advert.ttl
 
 
 def _follow_or_preempt(instance: Instance, advert: Advert, content: bytes, at_ns: int) -> None:

@@ -27,7 +27,7 @@ _SECOND = 1 << 32
 _NS_PER_S = 1_000_000_000
 _HALF = 1 << 63
 _WHOLE = 1 << 64
-_MOST_MULTICAST_SENDERS = 4
+MOST_MULTICAST_SENDERS = 4
 
 
 def clock(wall_ns: int) -> int:
@@ -64,19 +64,21 @@ class Policy:
     """False: `mode receive-only`."""
     enforces: bool
     """True: `mode enforce`, a packet without trailer is refused."""
-    senders: int = _MOST_MULTICAST_SENDERS
+    senders: int = MOST_MULTICAST_SENDERS
     """Of how many senders the last number is remembered."""
 
 
 class Guard:
     """What one virtual router remembers of numbers, sent and received."""
 
-    __slots__ = ("_marks", "_sent", "_window", "policy")
+    __slots__ = ("_marks", "_sent", "_skewed", "_window", "policy")
 
     def __init__(self, policy: Policy) -> None:
         self.policy = policy
         self._window = policy.window_us * _SECOND // 1_000_000
         self._sent: int | None = None
+        self._skewed: set[bytes] = set()
+        """Sources whose clock is off by more than half the window, as was told (X8)."""
         self._marks: dict[bytes, int] = {}
         """Last accepted number by source, the least recently heard first."""
 
@@ -105,12 +107,33 @@ class Guard:
             return Refused("hmac_replay", "its number is not above the last one: a replay, or late")
         return sequence
 
-    def accept(self, source: bytes, sequence: int, wall_ns: int) -> None:
-        """An advert with this number passed every check."""
+    def accept(self, source: bytes, sequence: int, wall_ns: int) -> str:
+        """An advert with this number passed every check; what the operator should know, or nothing."""
         self._marks.pop(source, None)
         self._marks[source] = sequence
         if len(self._marks) > self.policy.senders:
-            del self._marks[next(iter(self._marks))]
+            oldest = next(iter(self._marks))
+            del self._marks[oldest]
+            self._skewed.discard(oldest)
+        if abs(ahead(sequence, clock(wall_ns))) * 2 <= self._window or not self._window:
+            self._skewed.discard(source)
+        elif source not in self._skewed:
+            self._skewed.add(source)
+            return f"its clock {self._beside(sequence, wall_ns)}; beyond that its adverts are dropped"
+        return ""
+
+    @property
+    def signs(self) -> bool:
+        """Adverts are sent with a trailer."""
+        return self.policy.signs
+
+    def inherit(self, other: object) -> None:
+        """Go on with the numbers of the guard of another configuration: keys may be rolled over."""
+        if isinstance(other, Guard):
+            self._sent, self._marks, self._skewed = other._sent, other._marks, other._skewed
+
+    def reign(self) -> None:
+        """Nothing begins anew for a new master."""
 
     def skew_us(self, sequence: int, wall_ns: int) -> int:
         """How far the sender's clock is ahead of ours; 0 where clocks do not count."""
@@ -131,9 +154,7 @@ class Guard:
         return self._sent
 
     def trailer(self, family: int, source: bytes, sequence: int, message: bytes) -> bytes:
-        """28 octets to be sent after the message; none in `mode receive-only`."""
-        if not self.policy.signs:
-            return b""
+        """28 octets to be sent after the message."""
         key_id = self.policy.active_key
         head = _HEAD.pack(_TYPE, key_id, 0, sequence)
         return head + tag(self.policy.keys[key_id], family, source, message, head)

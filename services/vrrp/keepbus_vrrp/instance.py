@@ -15,6 +15,7 @@ from keepbus.config.model import FOREVER_S, VirtualAddress, VrrpInstance
 from keepbus.contracts.vrrp import VrrpState
 from keepbus.runtime.machine import Log
 from keepbus_vrrp import publication, record, takeover, tracking
+from keepbus_vrrp.adverts import Adverts
 from keepbus_vrrp.announce import Announcer, Frame, frames
 from keepbus_vrrp.counters import Counters
 from keepbus_vrrp.effects import Advertise, Count, Endpoint, Install, Remember
@@ -23,7 +24,7 @@ from keepbus_vrrp.lease import Lease
 from keepbus_vrrp.netlink import Address
 from keepbus_vrrp.owners import LOWERED_PRIORITY, Rivalry
 from keepbus_vrrp.series import Series
-from keepbus_vrrp.terms import Copies, Terms
+from keepbus_vrrp.terms import Terms
 from keepbus_vrrp.timers import (
     NS_PER_US,
     OWNER_PRIORITY,
@@ -64,6 +65,7 @@ class Instance(Series):
         """Addresses that the kernel refused."""
         self.tracking = tracking.Tracking()
         self.lease = Lease()
+        self.adverts = Adverts()
         self.timer = Timer(self._on_timer)
         self.announcer = Announcer(turn, self._frames)
         # Election, written by election.py.
@@ -81,7 +83,6 @@ class Instance(Series):
         self.preempt_at_ns = 0
         self.passed_over_at_ns = 0
         """Of the last advert that was worse than ours, while the timer ran on (B5)."""
-        self.message_sum = False
         self.last_correction_at_ns = 0
         self.rivalry = Rivalry()
         self.counters = Counters()
@@ -92,6 +93,7 @@ class Instance(Series):
         self.config = config
         self.leases = lease
         self.terms = Terms(config, lease=lease, mtu=self.mtu)
+        self.adverts.configure(self.terms)
         if self.terms.left_out:
             text = f"{config.name}: not in adverts, because the MTU leaves no room: {self.terms.left_out}"
             self.turn.effects.append(Log("error", text))
@@ -103,8 +105,8 @@ class Instance(Series):
     def derive(self) -> None:
         """Compile what depends on configuration, source address and checksum form."""
         self.familiar = b""
-        self._advert: Copies = ()
-        self.expected = self.terms.expected(self.source, self.master_source)
+        self.adverts.forget()
+        self.expected = self.terms.expected(self.source, self.master_source, self.adverts.guard)
 
     @property
     def effective_priority(self) -> int:
@@ -177,11 +179,11 @@ class Instance(Series):
 
     def take_checksum_form(self, message_sum: bool) -> None:
         """Send v3 checksums in the form that the master uses, if none is configured (C5)."""
-        if message_sum != self.message_sum and self.terms.message_sum is None:
+        if message_sum != self.adverts.message_sum and self.terms.message_sum is None:
             form = "the message alone (RFC 9568)" if message_sum else "pseudo-header and message (RFC 5798)"
             text = f"{self.config.name}: checksums over {form} from now on, as the master's are"
             self.turn.effects.append(Log("info", text))
-            self.message_sum = message_sum
+            self.adverts.message_sum = message_sum
             self.derive()
 
     # States
@@ -252,8 +254,6 @@ class Instance(Series):
 
     def advertise(self, *, confirm: bool = False) -> None:
         """Send an advert; with it goes the renewal of the lease."""
-        if not self._advert:
-            self._advert = self._encode(self.effective_priority)
         turn = self.turn
         not_after_ns = self.lease.renew(turn.now_ns, self.terms)
         self.counters.adverts_sent += 1
@@ -262,7 +262,7 @@ class Instance(Series):
             Advertise(
                 self.key,
                 self.endpoint,
-                self._advert,
+                self.adverts.of(self.effective_priority, self.source, turn.wall_ns),
                 self.installable(self.all_addresses) if install else (),
                 self.terms.valid_s,
                 self.lease.end_ns,
@@ -323,6 +323,8 @@ class Instance(Series):
         self.take_master(self.source, self.effective_priority)
         self.last_correction_at_ns = 0
         self.lease.begin(self.turn.now_ns, self.terms)
+        if self.adverts.guard is not None:
+            self.adverts.guard.reign()
         refresh_us = self.config.garp.master_refresh_us
         if refresh_us:
             repeat = self.config.garp.master_refresh_repeat
@@ -339,7 +341,8 @@ class Instance(Series):
         if release:
             self.counters.priority_zero_sent += 1
             self.counters.adverts_sent += 1
-            self.turn.effects.append(Advertise(self.key, self.endpoint, self._encode(0)))
+            copies = self.adverts.of(0, self.source, self.turn.wall_ns)
+            self.turn.effects.append(Advertise(self.key, self.endpoint, copies))
         if keep_addresses:
             self.held.forget()
         else:
@@ -361,11 +364,6 @@ class Instance(Series):
         holds_lease = self.state is VrrpState.MASTER
         self.turn.effects.append(Remember(self.key, text, holds_lease))
         self.turn.effects.append(Count(self.key, self.counters.kept()))
-
-    def _encode(self, priority: int) -> Copies:
-        configured = self.terms.message_sum
-        message_sum = self.message_sum if configured is None else configured
-        return self.terms.advert(priority, self.source, message_sum=message_sum)
 
     def _frames(self, addresses: tuple[Address, ...] | None) -> list[Frame]:
         addresses = self.installable(self.all_addresses) if addresses is None else addresses

@@ -10,6 +10,7 @@ PROTOCOL_VRRP = 112
 HEADER_LENGTH = 20
 VERSION_AND_HEADER_LENGTH = 0x45
 """First octet of a header without options."""
+PROTOCOL_AT = 9
 _CS6 = 0xC0
 _HEADER = struct.Struct("!BBHHHBBH4s4s")
 
@@ -32,22 +33,34 @@ def pseudo_header(source: bytes, destination: bytes, length: int) -> bytes:
     return source + destination + struct.pack("!BBH", 0, PROTOCOL_VRRP, length)
 
 
-def datagram(source: bytes, destination: bytes, ttl: int, payload: bytes) -> bytes:
-    """A whole datagram with DSCP CS6 (S8). Identification is zero: the kernel fills it in, and the checksum
+def header(
+    source: bytes,
+    destination: bytes,
+    ttl: int,
+    payload_octets: int,
+    protocol: int = PROTOCOL_VRRP,
+    identification: int = 0,
+) -> bytes:
+    """A header with DSCP CS6 (S8). Where the identification is zero the kernel fills it in, and the checksum
     with it; both are left out of what receivers compare."""
-    header = _HEADER.pack(
+    octets = _HEADER.pack(
         VERSION_AND_HEADER_LENGTH,
         _CS6,
-        HEADER_LENGTH + len(payload),
-        0,
+        HEADER_LENGTH + payload_octets,
+        identification,
         0,
         ttl,
-        PROTOCOL_VRRP,
+        protocol,
         0,
         source,
         destination,
     )
-    return header[:10] + checksum(header).to_bytes(2, "big") + header[12:] + payload
+    return octets[:10] + checksum(octets).to_bytes(2, "big") + octets[12:]
+
+
+def datagram(source: bytes, destination: bytes, ttl: int, payload: bytes) -> bytes:
+    """A whole datagram."""
+    return header(source, destination, ttl, len(payload)) + payload
 
 
 def payload(octets: bytes) -> bytes:

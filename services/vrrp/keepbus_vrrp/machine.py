@@ -171,7 +171,7 @@ class Machine:
         self, routers: dict[int, Instance], endpoint: Endpoint, datagram: bytes, content: bytes, at_ns: int
     ) -> None:
         spoken = family.BY_NAME[endpoint[1]]
-        message = spoken.payload(datagram)
+        _, message = packet.split(datagram, spoken)
         instance = routers.get(message[1]) if len(message) > 1 else None
         expected = None if instance is None else instance.expected
         advert = packet.examine(
@@ -180,6 +180,7 @@ class Machine:
             expected,
             self._placement.groups[endpoint],
             self._placement.local[endpoint],
+            self._turn.wall_ns,
         )
         if isinstance(advert, Refused):
             if instance is not None:

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import hmac
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from keepbus.config.model import ChecksumForm
-from keepbus_vrrp import ipv6
+from keepbus_vrrp import ah, hmac_trailer, ipv4, ipv6
 from keepbus_vrrp.checksum import ALL_ONES, checksum, ones_complement_sum
-from keepbus_vrrp.family import IPV4, Family, text
+from keepbus_vrrp.family import IPV4, IPV6, Family, text
 from keepbus_vrrp.refusal import Refused
 
 ADVERTISEMENT = 1
@@ -46,6 +46,8 @@ class Advert(NamedTuple):
     """False: the addresses are not those configured here; counted and told, not refused (D9)."""
     ttl: int
     """Or hop limit."""
+    sequence: int | None = None
+    """Of `auth_type AH` or `auth_hmac`; None without."""
 
 
 class Expected(NamedTuple):
@@ -72,6 +74,10 @@ class Expected(NamedTuple):
     """Group that may stand in the pseudo-header instead of the destination (U6)."""
     link_local_first: bool = False
     """The first address must be link-local (D12)."""
+    ah: ah.Guard | None = None
+    """`auth_type AH`."""
+    hmac: hmac_trailer.Guard | None = None
+    """`auth_hmac`."""
 
 
 def encode(
@@ -87,8 +93,10 @@ def encode(
     auth_type: int = AUTH_NONE,
     auth_data: bytes = b"",
     message_sum: bool = False,
+    sign: Callable[[bytes], bytes] | None = None,
 ) -> bytes:
-    """The VRRP message (F1 to F6, C1 to C3). auth_* count for v2, message_sum for v3 over IPv4 only."""
+    """The VRRP message (F1 to F6, C1 to C3). auth_* count for v2, message_sum for v3 over IPv4 only. sign
+    makes the trailer of a message without checksum (X1)."""
     body = b"".join(addresses)
     pseudo = b""
     if version == 2:
@@ -97,13 +105,15 @@ def encode(
             body += auth_data.ljust(AUTH_DATA_LENGTH, b"\0")[:AUTH_DATA_LENGTH]
     else:
         interval = interval_us // 10_000
-    if _has_pseudo_header(family, version) and not (message_sum and family is IPV4):
-        pseudo = family.pseudo_header(source, destination, _HEAD.size + len(body))
     first = version << 4 | ADVERTISEMENT
     count = len(addresses)
     head = _HEAD.pack(first, virtual_router_id, priority, count, interval, 0)
-    check = checksum(pseudo + head + body)
-    return _HEAD.pack(first, virtual_router_id, priority, count, interval, check) + body
+    trailer = b"" if sign is None else sign(head + body)
+    covered = head + body + trailer if family is IPV6 else head + body  # X2
+    if _has_pseudo_header(family, version) and not (message_sum and family is IPV4):
+        pseudo = family.pseudo_header(source, destination, len(covered))
+    check = checksum(pseudo + covered)
+    return _HEAD.pack(first, virtual_router_id, priority, count, interval, check) + body + trailer
 
 
 def octets_of(version: int, family: Family, addresses: int) -> int:
@@ -123,12 +133,13 @@ def examine(
     expected: Expected | None,
     groups: frozenset[bytes],
     local: frozenset[bytes],
+    wall_ns: int = 0,
 ) -> Advert | Refused:
     """Check a whole datagram.
 
     expected belongs to the instance that has the packet's virtual router id in this family on the interface
     where it arrived, None when there is none; groups are the multicast groups and local the addresses of that
-    interface.
+    interface; wall_ns is the wall clock, which only `auth_hmac` looks at.
     """
     source = octets[family.source_at : family.source_at + family.address_octets]
     destination = octets[family.destination_at : family.destination_at + family.address_octets]
@@ -144,7 +155,7 @@ def examine(
     refused = _check_sender(octets[family.ttl_at], source, expected, unicast=unicast)
     if refused is not None:
         return refused
-    message = family.payload(octets)
+    header, message = split(octets, family)
     if len(message) < _LEAST_LENGTH:
         return Refused("length", f"{len(message)} octets, at least 8 expected")
     first, vrid, priority, count, interval, _ = _HEAD.unpack_from(message)
@@ -157,15 +168,31 @@ def examine(
     if expected is None or vrid != expected.virtual_router_id:
         return Refused("vrid_unknown", f"no instance has virtual router id {vrid} here")
     length = octets_of(version, family, count) - family.header_octets
-    if len(message) != length:
+    trailer = b""
+    if expected.hmac is not None and len(message) == length + hmac_trailer.LENGTH:
+        trailer = message[length:]
+    elif len(message) != length:
         return Refused("length", f"{len(message)} octets, {length} expected for {count} addresses")
-    form = _checksum_form(message, family, source, destination, expected)
+    covered = message if family is IPV6 else message[:length]  # X2
+    form = _checksum_form(covered, family, source, destination, expected)
     if form is None:
         return Refused("checksum", "the checksum is wrong")
+    message = message[:length]
+    sequence: int | None = None
+    if expected.hmac is not None:
+        number = expected.hmac.check(4 if family is IPV4 else 6, source, message, trailer, wall_ns)
+        if isinstance(number, Refused):
+            return number
+        sequence = number
     if version == 2:
-        refused = _authenticate(interval >> 8, message[-AUTH_DATA_LENGTH:], expected)
+        refused = _authenticate(interval >> 8, message[-AUTH_DATA_LENGTH:], header, expected)
         if refused is not None:
             return refused
+        if expected.ah is not None:
+            number = expected.ah.check(octets, header, message)
+            if isinstance(number, Refused):
+                return number
+            sequence = number
         interval_us = (interval & 0xFF) * 1_000_000
         if interval_us != expected.interval_us:
             return Refused(
@@ -198,7 +225,16 @@ def examine(
         message_sum=form is ChecksumForm.MESSAGE,
         same_addresses=same_addresses,
         ttl=octets[family.ttl_at],
+        sequence=sequence,
     )
+
+
+def split(octets: bytes, family: Family) -> tuple[bytes, bytes]:
+    """The authentication header of a datagram, empty without one, and the VRRP message (A5, F8, F9)."""
+    payload = family.payload(octets)
+    if family is IPV4 and payload and octets[ipv4.PROTOCOL_AT] == ah.PROTOCOL_AH:
+        return payload[: ah.LENGTH], payload[ah.LENGTH :]
+    return b"", payload
 
 
 def _check_sender(ttl: int, source: bytes, expected: Expected | None, *, unicast: bool) -> Refused | None:
@@ -239,10 +275,11 @@ def _checksum_form(
     return None
 
 
-def _authenticate(auth_type: int, auth_data: bytes, expected: Expected) -> Refused | None:
+def _authenticate(auth_type: int, auth_data: bytes, header: bytes, expected: Expected) -> Refused | None:
+    """A1 to A4; the authentication header itself is examined elsewhere."""
     if auth_type not in (AUTH_NONE, AUTH_PASS, AUTH_AH):
         return Refused("auth_type_unknown", f"authentication type {auth_type}")
-    if auth_type != expected.auth_type:
+    if auth_type != expected.auth_type or (header and auth_type != AUTH_AH):
         return Refused(
             "auth_type_mismatch",
             f"authentication type {auth_type}, {expected.auth_type} configured here",

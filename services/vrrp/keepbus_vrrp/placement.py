@@ -25,7 +25,7 @@ class Placement:
         """The interface's own addresses, virtual ones left out."""
         self._virtual: dict[str, set[bytes]] = {}
         """Interface name to the virtual addresses of all instances there."""
-        self._listening: dict[Endpoint, frozenset[bytes]] = {}
+        self._listening: dict[Endpoint, Listen] = {}
         self._refused: dict[Endpoint, str] = {}
         """The reason why no socket could be opened."""
 
@@ -53,12 +53,16 @@ class Placement:
         self.groups = {endpoint: frozenset(joined) for endpoint, joined in groups.items()}
         for endpoint in [endpoint for endpoint in self._listening if endpoint not in self.groups]:
             self._close(endpoint)
-        for endpoint, wanted in self.groups.items():
+        for endpoint, wanted_groups in self.groups.items():
             link = self._turn.links.by_index(endpoint.interface_index)
-            if self._listening.get(endpoint) != wanted and link is not None:
+            if link is None:
+                continue
+            sealed = any(each.terms.ah for each in self.routers[endpoint].values())
+            wanted = Listen(endpoint, link.name, tuple(sorted(wanted_groups)), sealed)
+            if self._listening.get(endpoint) != wanted:
                 self._listening[endpoint] = wanted
                 self._refused.pop(endpoint, None)
-                self._turn.effects.append(Listen(endpoint, link.name, tuple(sorted(wanted))))
+                self._turn.effects.append(wanted)
 
     def link_changed(self, index: int, *, gone: bool) -> None:
         """A socket that could not be opened is tried again; those of a vanished interface are closed."""

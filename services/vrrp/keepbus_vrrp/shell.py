@@ -15,7 +15,7 @@ from keepbus_vrrp.kernel import Kernel
 from keepbus_vrrp.memory import Memory
 from keepbus_vrrp.netlink import Address
 from keepbus_vrrp.route_news import RouteNews
-from keepbus_vrrp.sockets import AdvertSocket, AnnounceSocket, open_socket
+from keepbus_vrrp.sockets import AdvertSocket, AnnounceSocket, open_ah_socket, open_socket
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _CLOCK_TOLERANCE_NS = 1_000_000
@@ -32,6 +32,7 @@ class Shell:
         self._memory = Memory(run_dir / "vrrp" / "memory")
         self._announcements = AnnounceSocket()
         self._sockets: dict[Endpoint, AdvertSocket] = {}
+        self._ah_sockets: dict[Endpoint, AdvertSocket] = {}
         self._route_news: RouteNews | None = None
         self._failing: set[str] = set()
         self._wall_offset_ns = 0
@@ -67,7 +68,7 @@ class Shell:
 
     def close(self) -> None:
         """Close everything."""
-        for each in self._sockets.values():
+        for each in (*self._sockets.values(), *self._ah_sockets.values()):
             each.close()
         self._announcements.close()
         if self._route_news is not None:
@@ -147,22 +148,36 @@ class Shell:
     def _listen(self, effect: effects.Listen) -> list[Event] | None:
         endpoint = effect.endpoint
         try:
-            opened = self._sockets.get(endpoint)
-            if opened is None:
-                opened = open_socket(endpoint, effect.interface)
-                self._sockets[endpoint] = opened
-                self._loop.watch(opened.fileno(), opened.read, patient=True)
-            opened.join(set(effect.groups))
+            self._hear(self._sockets, open_socket, effect)
+            if effect.ah:
+                self._hear(self._ah_sockets, open_ah_socket, effect)
+            else:
+                self._close(self._ah_sockets, endpoint)
         except OSError as error:
-            self._close(endpoint)
+            self._close(self._sockets, endpoint)
+            self._close(self._ah_sockets, endpoint)
             return [events.ListenFailed(endpoint, error.strerror or str(error))]
         return None
 
-    def _unlisten(self, effect: effects.Unlisten) -> None:
-        self._close(effect.endpoint)
+    def _hear(
+        self,
+        sockets: dict[Endpoint, AdvertSocket],
+        open_: Callable[[Endpoint, str], AdvertSocket],
+        effect: effects.Listen,
+    ) -> None:
+        opened = sockets.get(effect.endpoint)
+        if opened is None:
+            opened = open_(effect.endpoint, effect.interface)
+            sockets[effect.endpoint] = opened
+            self._loop.watch(opened.fileno(), opened.read, patient=True)
+        opened.join(set(effect.groups))
 
-    def _close(self, endpoint: Endpoint) -> None:
-        opened = self._sockets.pop(endpoint, None)
+    def _unlisten(self, effect: effects.Unlisten) -> None:
+        self._close(self._sockets, effect.endpoint)
+        self._close(self._ah_sockets, effect.endpoint)
+
+    def _close(self, sockets: dict[Endpoint, AdvertSocket], endpoint: Endpoint) -> None:
+        opened = sockets.pop(endpoint, None)
         if opened is not None:
             self._loop.unwatch(opened.fileno())
             opened.close()

@@ -17,6 +17,7 @@ from keepbus.config.model import AddressFamily
 from keepbus.runtime.loop import boottime_ns
 from keepbus.runtime.machine import Event
 from keepbus_vrrp import ipv4
+from keepbus_vrrp.ah import PROTOCOL_AH
 from keepbus_vrrp.effects import Endpoint
 from keepbus_vrrp.events import Received
 from keepbus_vrrp.ipv4 import PROTOCOL_VRRP
@@ -39,12 +40,18 @@ _buffers6: list[Buffers6] = []
 class AdvertSocket(ABC):
     """Sends and receives the adverts of one interface in one family."""
 
-    def __init__(self, endpoint: Endpoint, interface: str, family: socket.AddressFamily) -> None:
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        interface: str,
+        family: socket.AddressFamily,
+        protocol: int = PROTOCOL_VRRP,
+    ) -> None:
         """Raises OSError."""
         self._endpoint = endpoint
         self._groups: set[bytes] = set()
         self._socket = socket.socket(
-            family, socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, PROTOCOL_VRRP
+            family, socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, protocol
         )
         try:
             options = self._socket.setsockopt
@@ -191,6 +198,11 @@ def open_socket(endpoint: Endpoint, interface: str) -> AdvertSocket:
     if endpoint.family is AddressFamily.IPV4:
         return _Socket4(endpoint, interface, socket.AF_INET)
     return _Socket6(endpoint, interface, socket.AF_INET6)
+
+
+def open_ah_socket(endpoint: Endpoint, interface: str) -> AdvertSocket:
+    """Only for hearing: the other socket sends whole datagrams of either protocol. Raises OSError."""
+    return _Socket4(endpoint, interface, socket.AF_INET, PROTOCOL_AH)
 
 
 class AnnounceSocket:

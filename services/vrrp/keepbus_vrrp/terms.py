@@ -2,14 +2,56 @@
 
 from __future__ import annotations
 
-from keepbus.config.model import FOREVER_S, ChecksumForm, VrrpInstance
-from keepbus_vrrp import ipv6, packet
+import functools
+
+from keepbus.config.model import (
+    FOREVER_S,
+    AddressFamily,
+    AuthHmac,
+    AuthType,
+    ChecksumForm,
+    HmacMode,
+    VrrpInstance,
+)
+from keepbus_vrrp import ah, hmac_trailer, ipv6, packet
 from keepbus_vrrp.family import BY_NAME, IPV6, pack
 from keepbus_vrrp.record import fingerprint
 from keepbus_vrrp.timers import NS_PER_US, kernel_can_lease, lease_us
 
 Copies = tuple[tuple[str, bytes], ...]
 """An advert as it leaves: destination and whole datagram, once for the group or once for each peer (U1)."""
+
+Guard = ah.Guard | hmac_trailer.Guard
+"""Of adverts with numbers: at most one of the two."""
+_IP_VERSION = {AddressFamily.IPV4: 4, AddressFamily.IPV6: 6}
+
+
+def _authentication(config: VrrpInstance) -> tuple[int, bytes]:
+    """Type and 8 octets of version 2; version 3 has none (A6)."""
+    authentication = config.authentication if config.version == 2 else None
+    if authentication is None:
+        return packet.AUTH_NONE, bytes(packet.AUTH_DATA_LENGTH)
+    password = authentication.auth_pass.encode()[: packet.AUTH_DATA_LENGTH]
+    auth_type = packet.AUTH_AH if authentication.auth_type is AuthType.AH else packet.AUTH_PASS
+    return auth_type, password.ljust(packet.AUTH_DATA_LENGTH, b"\0")
+
+
+def _policy(auth_hmac: AuthHmac, destinations: int) -> hmac_trailer.Policy:
+    return hmac_trailer.Policy(
+        keys={key.key_id: bytes.fromhex(key.octets) for key in auth_hmac.keys},
+        active_key=auth_hmac.active_key,
+        window_us=auth_hmac.time_window_us,
+        signs=auth_hmac.mode is not HmacMode.RECEIVE_ONLY,
+        enforces=auth_hmac.mode is HmacMode.ENFORCE,
+        senders=max(destinations, hmac_trailer.MOST_MULTICAST_SENDERS),
+    )
+
+
+def _seal_octets(config: VrrpInstance) -> int:
+    """What authentication adds to an advert."""
+    if config.auth_hmac is not None:
+        return hmac_trailer.LENGTH
+    return ah.LENGTH if _authentication(config)[0] == packet.AUTH_AH else 0
 
 
 class Terms:
@@ -58,21 +100,32 @@ class Terms:
         self._old_group = pack(group) if self.unicast and config.old_unicast_checksum else b""
         self._destinations = tuple((name, pack(name)) for name in named)
         addresses = [address.address for address in config.virtual_addresses]
-        most = packet.most_addresses(config.version, self.family, mtu) if mtu else packet.MOST_ADDRESSES
+        room = mtu - _seal_octets(config)
+        most = packet.most_addresses(config.version, self.family, room) if mtu else packet.MOST_ADDRESSES
         self.advertised = tuple(pack(address) for address in addresses[:most])
         """The addresses in adverts, in their order (F13)."""
         self.left_out = " ".join(addresses[most:])
         """Addresses for which adverts have no room (F10)."""
-        # v3 has no authentication (A6).
-        authentication = config.authentication if config.version == 2 else None
-        self._auth_type = packet.AUTH_NONE if authentication is None else packet.AUTH_PASS
-        password = b"" if authentication is None else authentication.auth_pass.encode()
-        self._auth_data = password[: packet.AUTH_DATA_LENGTH].ljust(packet.AUTH_DATA_LENGTH, b"\0")
+        self._auth_type, self._auth_data = _authentication(config)
 
     @property
     def octets(self) -> int:
-        """Length of an advert with its header."""
-        return packet.octets_of(self._config.version, self.family, len(self.advertised))
+        """Length of an advert with its headers and trailer."""
+        return packet.octets_of(self._config.version, self.family, len(self.advertised)) + _seal_octets(
+            self._config
+        )
+
+    @property
+    def ah(self) -> bool:
+        """Adverts are IP protocol 51 (A5)."""
+        return self._auth_type == packet.AUTH_AH
+
+    def guard(self) -> Guard | None:
+        """A new guard of numbers, where adverts have them."""
+        if self.ah:
+            return ah.Guard(self._auth_data)
+        auth_hmac = self._config.auth_hmac
+        return None if auth_hmac is None else hmac_trailer.Guard(_policy(auth_hmac, len(self._destinations)))
 
     @property
     def ttl(self) -> int:
@@ -85,7 +138,7 @@ class Terms:
         form = self._config.checksum
         return None if form is ChecksumForm.AUTO else form is ChecksumForm.MESSAGE
 
-    def expected(self, source: bytes, master_source: bytes) -> packet.Expected:
+    def expected(self, source: bytes, master_source: bytes, guard: Guard | None = None) -> packet.Expected:
         """What is accepted from others; source is the own address."""
         config = self._config
         first = self.advertised[0] if self.advertised else b""
@@ -96,6 +149,8 @@ class Terms:
             source=source,
             auth_type=self._auth_type,
             auth_data=self._auth_data,
+            ah=guard if isinstance(guard, ah.Guard) else None,
+            hmac=guard if isinstance(guard, hmac_trailer.Guard) else None,
             interval_us=self.interval_us,
             addresses=frozenset(self.advertised),
             trusted_source=master_source if config.skip_check_adv_addr else b"",
@@ -106,10 +161,21 @@ class Terms:
             link_local_first=self.family is IPV6 and ipv6.is_link_local(first),
         )
 
-    def advert(self, priority: int, source: bytes, *, message_sum: bool) -> Copies:
-        """Whole datagrams."""
+    def advert(
+        self,
+        priority: int,
+        source: bytes,
+        *,
+        message_sum: bool,
+        guard: Guard | None = None,
+        sequence: int = 0,
+    ) -> Copies:
+        """Whole datagrams. guard seals them, all with the same number (U3)."""
         config = self._config
         copies = []
+        sign = None
+        if isinstance(guard, hmac_trailer.Guard):
+            sign = functools.partial(guard.trailer, _IP_VERSION[self.family.name], source, sequence)
         for name, destination in self._destinations:
             message = packet.encode(
                 family=self.family,
@@ -121,8 +187,13 @@ class Terms:
                 source=source,
                 destination=self._old_group or destination,
                 auth_type=self._auth_type,
-                auth_data=self._auth_data,
+                auth_data=b"" if self.ah else self._auth_data,
                 message_sum=message_sum,
+                sign=sign,
             )
-            copies.append((name, self.family.datagram(source, destination, self.ttl, message)))
+            if isinstance(guard, ah.Guard):
+                datagram = guard.datagram(source, destination, self.ttl, sequence, message)
+            else:
+                datagram = self.family.datagram(source, destination, self.ttl, message)
+            copies.append((name, datagram))
         return tuple(copies)
