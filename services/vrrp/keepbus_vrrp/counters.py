@@ -34,9 +34,9 @@ class Counters:
         self.published: Statistics | None = None
         """As last told on the bus."""
 
-    def drop(self, reason: str) -> None:
-        """A packet for this instance was refused."""
-        self.dropped[reason] = self.dropped.get(reason, 0) + 1
+    def drop(self, reason: str, count: int = 1) -> None:
+        """Packets for this instance were refused."""
+        self.dropped[reason] = self.dropped.get(reason, 0) + count
 
     def late(self, lateness_ns: int) -> None:
         """The instance's timer was served so late."""

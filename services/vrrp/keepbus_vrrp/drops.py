@@ -17,20 +17,27 @@ class Drops:
         self._told: dict[tuple[str, str, str, str], list[int]] = {}
 
     def tell(
-        self, now_ns: int, interface: str, instance: str, source: str, reason: str, detail: str
+        self,
+        now_ns: int,
+        interface: str,
+        instance: str,
+        source: str,
+        reason: str,
+        detail: str,
+        count: int = 1,
     ) -> list[Effect]:
-        """Effects for one refused packet; none when its kind was told within the last minute."""
+        """Effects for refused packets; none when their kind was told within the last minute."""
         key = (interface, instance, source, reason)
         told = self._told.get(key)
         if told is not None and now_ns - told[0] < _QUIET_NS:
-            told[1] += 1
+            told[1] += count
             return []
         if told is None and len(self._told) >= _MOST_KINDS:
             self._told = {kind: told for kind, told in self._told.items() if now_ns - told[0] < _QUIET_NS}
             if len(self._told) >= _MOST_KINDS:
                 return []
         suppressed = 0 if told is None else told[1]
-        self._told[key] = [now_ns, 0]
+        self._told[key] = [now_ns, count - 1]
         body = Dropped(
             interface=interface,
             instance=instance,

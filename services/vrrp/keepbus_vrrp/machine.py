@@ -43,6 +43,7 @@ from keepbus_vrrp.confirmation import confirm
 from keepbus_vrrp.drops import Drops
 from keepbus_vrrp.effects import Endpoint, Forget, Gather, ReadKernel, Recall
 from keepbus_vrrp.election import receive
+from keepbus_vrrp.flood import Flood
 from keepbus_vrrp.group import Groups
 from keepbus_vrrp.instance import Instance, key_of
 from keepbus_vrrp.patience import patience_ns
@@ -70,6 +71,7 @@ class Machine:
         self._groups = Groups(self._turn)
         self._placement = Placement(self._turn)
         self._drops = Drops()
+        self._flood = Flood(self._turn, self._drops)
         self._start_delay = StartDelay(self._turn, self._begin)
         self._reported_transitions = 0
         self._gather_ns = 0
@@ -141,6 +143,7 @@ class Machine:
         routers = self._placement.routers.get(endpoint)
         if routers is None:
             return
+        datagrams = self._flood.admit(endpoint, datagrams, routers)
         _, _, _, _, first_octet, header_octets, ttl_at, source_at, *_ = family.BY_NAME[endpoint[1]]
         router_id_at = header_octets + 1
         for datagram, at_ns in datagrams:
