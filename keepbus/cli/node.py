@@ -92,6 +92,11 @@ class Node:
                 yield f"{instance.name} has not begun: {instance.cause}"
             elif instance.state is vrrp.VrrpState.MASTER and not instance.holds_addresses:
                 yield f"{instance.name} is MASTER without its addresses: {instance.cause}"
+            if instance.state is vrrp.VrrpState.MASTER:
+                for refused in instance.refused:
+                    yield f"{instance.name} is MASTER without {refused}"
+            for name in instance.contested:
+                yield f"{instance.name}: another program adds or removes {name} again and again"
         for notified in self.notified.values():
             if notified.lost:
                 yield f"{notified.lost} transitions of {notified.name} were never notified"

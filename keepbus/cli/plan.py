@@ -29,6 +29,7 @@ _COLOURS = {Action.ADDED: "green", Action.REMOVED: "red", Action.CHANGED: "yello
 _HEADINGS = (
     ("settings", (Kind.SETTINGS, Kind.OTHER)),
     ("instances", (Kind.INSTANCE,)),
+    ("static objects", (Kind.STATIC,)),
     ("sync groups", (Kind.SYNC_GROUP,)),
     ("notify scripts", (Kind.SCRIPTS,)),
     ("virtual servers", (Kind.VIRTUAL_SERVER,)),
@@ -37,6 +38,9 @@ _HEADINGS = (
 _NOUNS = {
     Kind.SETTINGS: ("group of settings", "groups of settings"),
     Kind.ADDRESS: ("virtual address", "virtual addresses"),
+    Kind.ROUTE: ("virtual route", "virtual routes"),
+    Kind.RULE: ("virtual rule", "virtual rules"),
+    Kind.STATIC: ("static object", "static objects"),
     Kind.SCRIPTS: ("instance's scripts", "instances' scripts"),
     Kind.OTHER: ("other thing",),
 }

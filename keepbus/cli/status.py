@@ -153,6 +153,8 @@ def _instances(node: Node, paint: Paint, width: int | None) -> Iterator[str]:
             yield paint(f"    fault: {clean(fault)}", "red")
         yield from table(tracked.trackers(instance, node, paint), indent=4)
         yield f"    {_addresses(instance, paint)}"
+        for held in (*instance.virtual_routes, *instance.virtual_rules):
+            yield f"    {_held(held, instance, paint)}"
         yield f"    {_master(instance, node)}"
         notified = node.notified.get(instance.name)
         if notified is not None and notified.last_command:
@@ -185,6 +187,13 @@ def _addresses(instance: vrrp.Instance, paint: Paint) -> str:
         held = paint("NOT HELD", "red", "bold")
     lease = f" (lease {duration(instance.lease_us * 1000)})" if instance.lease_us else ""
     return f"{clean(' '.join(instance.virtual_addresses)) or 'no addresses'}: {held}{lease}"
+
+
+def _held(name: str, instance: vrrp.Instance, paint: Paint) -> str:
+    refused = next((each for each in instance.refused if each.startswith(f"{name}: ")), "")
+    if refused:
+        return paint(f"{clean(refused)}", "red")
+    return clean(name) + ("" if instance.holds_addresses else ": not held")
 
 
 def _master(instance: vrrp.Instance, node: Node) -> str:

@@ -59,7 +59,7 @@ def read_line(
                     text = f"`{keyword}` is a deprecated name"
                     tables.findings.warning("deprecated", text, where, advice=f"write `{newer}`")
         except Invalid as error:
-            if row is None and error.index == at:
+            if row is None and error.index == at and not keyword[:1].isdecimal():
                 _unknown(tables, line, name, at)
                 return None
             if error.index >= len(words) or str(error) == "a value is missing":
@@ -72,7 +72,8 @@ def read_line(
                     min(at, len(words) - 1),
                 )
             else:
-                _tell(tables, line, name, "bad-value", f"`{keyword}`: {error}", error.index)
+                text = str(error) if row is None else f"`{keyword}`: {error}"
+                _tell(tables, line, name, "bad-value", text, error.index)
             return None
         if field in _GATHERED:
             given[field] = (*given.get(field, ()), value)

@@ -22,12 +22,15 @@ from keepbus.config.model import (
     Configuration,
     GlobalDefs,
     RealServer,
+    Statics,
     VirtualAddress,
     VirtualServer,
     VrrpInstance,
 )
 
 ThingT = TypeVar("ThingT")
+_HELD = ("virtual_addresses", "virtual_addresses_excluded", "virtual_routes", "virtual_rules")
+"""Fields of an instance whose values are told one by one."""
 
 
 class Action(enum.StrEnum):
@@ -44,6 +47,9 @@ class Kind(enum.StrEnum):
     SETTINGS = "settings"
     INSTANCE = "instance"
     ADDRESS = "virtual address"
+    ROUTE = "virtual route"
+    RULE = "virtual rule"
+    STATIC = "static object"
     SYNC_GROUP = "sync group"
     SCRIPTS = "scripts"
     VIRTUAL_SERVER = "virtual server"
@@ -94,7 +100,8 @@ def compare(before: Configuration, after: Configuration) -> Plan:
                 _name,
                 ("vrrp_sync_group",),
             ),
-            *_rest("vrrp", before.vrrp, after.vrrp, {*copied, "instances", "sync_groups"}),
+            *_statics(before.vrrp.statics, after.vrrp.statics),
+            *_rest("vrrp", before.vrrp, after.vrrp, {*copied, "instances", "statics", "sync_groups"}),
             *_things(
                 Kind.SCRIPTS,
                 before.notify.targets,
@@ -179,7 +186,7 @@ def _instances(before: Collection[VrrpInstance], after: Collection[VrrpInstance]
                 kind=Kind.INSTANCE,
                 name=old.name,
                 detail=_place(old),
-                parts=_addresses(old, None),
+                parts=(*_addresses(old, None), *_held(old, None)),
                 consequences=(consequences.INSTANCE_REMOVED,),
             )
 
@@ -191,15 +198,13 @@ def _instance(old: VrrpInstance | None, new: VrrpInstance, gone: Collection[str]
             kind=Kind.INSTANCE,
             name=new.name,
             detail=f"{_place(new)} priority {new.priority}",
-            parts=_addresses(None, new),
+            parts=(*_addresses(None, new), *_held(None, new)),
             consequences=tuple(consequences.of_new_instance(new, gone)),
         )
-    changes = list(
-        differences(old, new, ("vrrp_instance",), ("virtual_addresses", "virtual_addresses_excluded"))
-    )
+    changes = list(differences(old, new, ("vrrp_instance",), _HELD))
     parts = _addresses(old, new)
     if not parts:
-        for field in ("virtual_addresses", "virtual_addresses_excluded"):
+        for field in _HELD[:2]:
             if getattr(old, field) != getattr(new, field):
                 order = [", ".join(each.address for each in getattr(one, field)) for one in (old, new)]
                 keyword = f"order of {'excluded ' * field.endswith('excluded')}addresses"
@@ -210,9 +215,28 @@ def _instance(old: VrrpInstance | None, new: VrrpInstance, gone: Collection[str]
         name=new.name,
         detail=_place(new),
         changes=tuple(changes),
-        parts=parts,
+        parts=(*parts, *_held(old, new)),
         consequences=tuple(consequences.of_changed_instance(old, new)),
     )
+
+
+def _held(old: VrrpInstance | None, new: VrrpInstance | None) -> Iterator[Item]:
+    """Routes and rules that come, go or change."""
+    kinds = (("virtual_routes", Kind.ROUTE, "(route)"), ("virtual_rules", Kind.RULE, "(rule)"))
+    for field, kind, grammar in kinds:
+        yield from _things(kind, getattr(old, field, ()), getattr(new, field, ()), _name, (grammar,))
+
+
+def _statics(before: Statics, after: Statics) -> Iterator[Item]:
+    yield from _things(
+        Kind.STATIC,
+        before.addresses,
+        after.addresses,
+        lambda each: f"{each.address}/{each.prefix} dev {each.interface}",
+        ("(address)",),
+    )
+    yield from _things(Kind.STATIC, before.routes, after.routes, _name, ("(route)",))
+    yield from _things(Kind.STATIC, before.rules, after.rules, _name, ("(rule)",))
 
 
 def _place(instance: VrrpInstance) -> str:

@@ -114,6 +114,9 @@ class Instance(Body):
     """Likewise, in the words of `ip rule`."""
     refused: tuple[str, ...] = ()
     """Routes and rules that the kernel refused, each with its reason."""
+    contested: tuple[str, ...] = ()
+    """Addresses, routes and rules that another program adds or removes: five times within a minute, the last
+    time less than a minute ago."""
     faults: tuple[str, ...] = ()
     """Why it is in FAULT, a sentence each."""
     trackers: tuple[Tracked, ...] = ()

@@ -242,3 +242,48 @@ def _history(ours: Ours) -> list[str]:
 def _transitions(ours: Ours) -> int:
     record = ours.router.record()
     return 0 if record is None else record.transitions
+
+
+def test_an_address_that_a_backup_must_not_hold(ours: Ours) -> None:
+    """R-F48, K8: somebody adds the virtual address on a BACKUP; it is gone within a second."""
+    theirs = Keepbus(ours.spaces, f"{ours.name}p", "eth0", ours.router.directory / "peer")
+    text = CONFIGURATION.split("static_rules")[0] + "vrrp_instance" + CONFIGURATION.split("vrrp_instance")[1]
+    path = theirs.directory / "keepalived.conf"
+    path.write_text(
+        "vrrp_instance" + CONFIGURATION.split("vrrp_instance")[1].replace("priority 100", "priority 200")
+    )
+    compiled = compile_file(path)
+    assert compiled.configuration is not None
+    generation.write(theirs.directory, compiled.configuration, path)
+    theirs.start()
+    wait_for("the peer is master", lambda: theirs.has(VIP))
+    ours.configure(text)
+    ours.router.start()
+    wait_for("we are backup", lambda: ours.router.state() == "BACKUP")
+    for _ in range(2):
+        ours.ip("address", "add", f"{VIP}/25", "dev", "eth0")
+        wait_for("it is gone", lambda: not ours.router.has(VIP), 1)
+    assert ours.router.state() == "BACKUP"
+
+
+def test_the_primary_address_changes(ours: Ours) -> None:
+    """R-F54, M12: a master speaks from the new address, with a checksum that others take; or is in FAULT."""
+    ours.start()
+    peer = f"{ours.name}p"
+    ours.ip("address", "add", "10.9.0.7/24", "dev", "eth0")
+    wire = ours.router.directory / "wire"
+    tcpdump = ["tcpdump", "-l", "-n", "-v", "--immediate-mode", "-i", "eth0", "vrrp"]
+    capture = ours.spaces.start(peer, tcpdump, wire)
+    wait_for("tcpdump", lambda: wire.exists() and "listening" in wire.read_text(encoding="utf-8"))
+    ours.spaces.run(ours.name, "sysctl", "-qw", "net.ipv4.conf.eth0.promote_secondaries=1")
+    transitions = _transitions(ours)
+    ours.ip("address", "del", "10.9.0.1/24", "dev", "eth0")
+    wait_for("adverts from the new address", lambda: "10.9.0.7 > 224.0.0.18" in wire.read_text(), 4)
+    ours.spaces.stop(capture)
+    assert "bad" not in wire.read_text().lower()
+    assert _transitions(ours) == transitions
+    ours.ip("address", "del", "10.9.0.7/24", "dev", "eth0")
+    wait_for("FAULT", lambda: ours.router.state() == "FAULT")
+    assert "has no IPv4 address to send from" in _history(ours)[-1]
+    ours.ip("address", "add", "10.9.0.8/24", "dev", "eth0")
+    wait_for("master again", lambda: ours.router.has(VIP), 8)

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from keepbus_vrrp import events, route_codec, rule_codec
 from keepbus_vrrp.effects import STATICS, Advertise, Announce, Ask, Install, Remove, WatchRoutes
-from vrrp_router import INDEX, Router, address, config, link, priorities
+from vrrp_router import INDEX, VIP, Router, address, advert, config, kernel, link, priorities
 
 from keepbus.config.model import Route, Rule, Statics, VirtualAddress, VrrpSection
-from keepbus.contracts.vrrp import HoldingChanged, VrrpState
-from keepbus.runtime.machine import Publish
+from keepbus.contracts.vrrp import AddressChanged, HoldingChanged, VrrpState
+from keepbus.runtime.machine import Log, Publish
 from keepbus.testing.playbook import Scene, ns
 
 ROUTE = Route(destination="10.1.0.0/16", gateway="192.0.2.9", interface="eth0")
@@ -286,3 +286,70 @@ def test_track_group_ties_an_instance_to_the_interface() -> None:
     """Features 9."""
     router = Router(static_interfaces=("eth7",))
     assert router.instance.faults == ("interface eth7 does not exist",)
+
+
+def test_address_that_appears_on_a_backup_is_removed() -> None:
+    """R-F48, second half: in BACKUP and in FAULT, with the prefix length that it came with."""
+    router = Router()
+    scene = router.at(1, address(VIP))
+    (removed,) = scene.of(Remove)
+    assert isinstance(removed, Remove)
+    assert [(each.address, each.prefix) for each in removed.addresses] == [(bytes((192, 0, 2, 1)), 24)]
+    assert address_told(scene) == [("192.0.2.1", "removed", "another program added it while BACKUP")]
+    router.at(1.5, link(up=False))
+    assert len(router.at(2, address(VIP)).of(Remove)) == 1
+
+
+def test_address_that_appears_is_left_alone() -> None:
+    """Another one, on another interface, of a master, or with no_track."""
+    router = Router()
+    scene = router.at(1, address("192.0.2.77"), address(VIP, index=9))
+    assert scene.of(Remove) == []
+    untracked = VirtualAddress(address=VIP, prefix=24, interface="eth0", no_track=True)
+    assert Router(virtual_addresses=(untracked,)).at(1, address(VIP)).of(Remove) == []
+    router.become_master()
+    assert router.at(GONE_S, address(VIP)).of(Remove) == []
+
+
+def test_five_fights_in_a_minute_are_an_alarm() -> None:
+    """R-F48: counted, and told in the state until a minute has passed without another one."""
+    router = Router(priority=50)
+    for number in range(4):
+        router.at(1 + number / 10, address(VIP))
+    assert router.instance.held.fights.contested == ()
+    scene = router.at(1.5, address(VIP))
+    assert router.instance.held.fights.contested == (VIP,)
+    assert router.instance.held.fights.total == 5
+    assert any(isinstance(each, Log) and "again and again" in each.text for each in scene)
+    router.at(2, advert(200, at=2))
+    for second in range(3, 63):
+        router.at(second, advert(200, at=second))
+    assert router.instance.held.fights.contested == ()
+    # Five times, but not within a minute.
+    for number in range(5):
+        seconds = 70 + 20 * number
+        for second in range(seconds, seconds + 20):
+            router.at(second, advert(200, at=second))
+        router.at(seconds + 19.5, address(VIP))
+    assert router.instance.held.fights.contested == ()
+
+
+def test_fights_for_a_route_are_counted_too() -> None:
+    router = master()
+    for number in range(5):
+        router.at(GONE_S + number, route_gone(LOOSE))
+    assert router.instance.held.fights.contested == (LOOSE.name,)
+
+
+def test_a_dump_shows_what_was_added() -> None:
+    router = Router()
+    scene = router.at(1, kernel("192.0.2.253", VIP))
+    assert len(scene.of(Remove)) == 1
+
+
+def address_told(scene: Scene) -> list[tuple[str, str, str]]:
+    return [
+        (effect.body.address, effect.body.action, effect.body.detail)
+        for effect in scene
+        if isinstance(effect, Publish) and isinstance(effect.body, AddressChanged)
+    ]

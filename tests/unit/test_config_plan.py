@@ -25,8 +25,11 @@ from keepbus.config.model import (
     NotifySection,
     NotifyTarget,
     RealServer,
+    Route,
+    Rule,
     Script,
     SorryServer,
+    Statics,
     StatusRange,
     Url,
     VirtualAddress,
@@ -355,3 +358,32 @@ def test_settings() -> None:
     item = only(compare(BEFORE, after))
     assert item.kind is Kind.SETTINGS
     assert told(item) == ["router_id one → two", "smtp_connect_timeout 30 s → 5 s"]
+
+
+def test_routes_rules_and_static_objects_are_told_one_by_one() -> None:
+    kept = Route(destination="10.1.0.0/16", interface="eth0")
+    gone = Route(destination="10.2.0.0/16", gateway="192.0.2.9", table=7)
+    changed = Rule(family=4, preference=5, table=7)
+    before = dataclasses.replace(INSTANCE, virtual_routes=(kept, gone), virtual_rules=(changed,))
+    after = dataclasses.replace(
+        INSTANCE,
+        virtual_routes=(dataclasses.replace(kept, metric=9), kept),
+        virtual_rules=(dataclasses.replace(changed, no_track=True),),
+    )
+    statics = Statics(addresses=(ADDRESS,), routes=(gone,))
+    plan = compare(
+        Configuration(vrrp=VrrpSection(instances=(before,))),
+        Configuration(vrrp=VrrpSection(instances=(after,), statics=statics)),
+    )
+    (instance,) = [item for item in plan.items if item.kind is Kind.INSTANCE]
+    assert instance.changes == ()
+    assert [(part.action, part.name) for part in instance.parts] == [
+        (Action.REMOVED, "10.2.0.0/16 via 192.0.2.9 table 7"),
+        (Action.ADDED, "10.1.0.0/16 dev eth0 metric 9"),
+        (Action.CHANGED, "5: from all table 7"),
+    ]
+    assert [(item.action, item.name) for item in plan.items if item.kind is Kind.STATIC] == [
+        (Action.ADDED, "192.0.2.1/24 dev eth0"),
+        (Action.ADDED, "10.2.0.0/16 via 192.0.2.9 table 7"),
+    ]
+    assert plan.count(Kind.ROUTE, Action.REMOVED) == 1

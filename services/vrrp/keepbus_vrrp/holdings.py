@@ -8,12 +8,13 @@ octets that make them, so that a changed word which the kernel does not see chan
 from __future__ import annotations
 
 import errno
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 
 from keepbus.config.model import Route, Rule, VrrpInstance
 from keepbus.config.model.routes import PROTOCOL_KEEPALIVED
 from keepbus_vrrp import route_codec, rule_codec
 from keepbus_vrrp.effects import Ask, Request
+from keepbus_vrrp.fights import Fights
 from keepbus_vrrp.route_codec import RouteKey, RouteMessage
 from keepbus_vrrp.rule_codec import RuleMessage
 from keepbus_vrrp.turn import Turn
@@ -26,10 +27,11 @@ _GONE = (errno.ESRCH, errno.ENOENT, errno.ENODEV)
 class Holdings:
     """The routes and rules of one holder."""
 
-    def __init__(self, turn: Turn, holder: str) -> None:
-        """holder: the instance's identity, or STATICS."""
+    def __init__(self, turn: Turn, holder: str, changed: Callable[[], None]) -> None:
+        """holder: the instance's identity, or STATICS; changed: called when a fight has ended."""
         self._turn = turn
         self._holder = holder
+        self.fights = Fights(turn, changed)
         self._held: dict[bytes, Held] = {}
         """By the octets that install it."""
         self._removals: dict[bytes, bytes] = {}

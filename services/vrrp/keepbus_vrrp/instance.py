@@ -59,7 +59,7 @@ class Instance(Series):
         self.mtu = 0
         """Of the interface; 0 while it was never there."""
         self.holds_addresses = False
-        self.held = Holdings(turn, self.key)
+        self.held = Holdings(turn, self.key, self.publish)
         """Routes and rules."""
         self.failed: set[bytes] = set()
         """Addresses that the kernel refused."""

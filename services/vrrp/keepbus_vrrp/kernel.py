@@ -66,7 +66,7 @@ class Kernel:
             except OSError as error:
                 if error.errno != errno.ENOBUFS:
                     raise
-                drain(self._news)
+                self._news.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _MOST_BUFFER_OCTETS)
                 return [*events, self.read()]
             if port:
                 continue  # another process, not the kernel
@@ -79,7 +79,8 @@ class Kernel:
                     events.append(ForwardingChanged(message))
 
     def read(self) -> KernelRead:
-        """All interfaces and addresses."""
+        """All interfaces and addresses; news from before are forgotten."""
+        drain(self._news)
         links = self._dump(netlink.dump_links(self._next()))
         addresses = self._dump(netlink.dump_addresses(self._next()))
         return KernelRead(
@@ -190,9 +191,7 @@ class Kernel:
 
 
 def drain(news: socket.socket) -> None:
-    """After a loss: throw away what is older than the dump to come, for it would be taken for newer; and make
-    the buffer as large as it may become, once."""
-    news.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _MOST_BUFFER_OCTETS)
+    """Throw away what is older than a dump to come, for it would be taken for newer."""
     while True:
         try:
             news.recv(_RECV_OCTETS)

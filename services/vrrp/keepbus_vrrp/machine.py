@@ -209,7 +209,7 @@ class Machine:
             self._apply(self._section)
             return
         self._surroundings_changed = True
-        strangers.find_removed(self.instances.values())
+        strangers.compare(self.instances.values())
 
     def _on_link_changed(self, event: events.LinkChanged) -> None:
         index = event.link.interface_index
@@ -225,8 +225,7 @@ class Machine:
         message = event.address
         self._turn.links.change_address(message)
         self._placement.address_changed(message.interface_index)
-        if message.gone:
-            self._upkeep.address_removed(message)
+        self._upkeep.address_changed(message)
         self._surroundings_changed = True
 
     def _on_forwarding_changed(self, event: events.ForwardingChanged) -> None:

@@ -43,6 +43,7 @@ def state(instance: Instance) -> Publish:
             virtual_routes=tuple(each.name for each in config.virtual_routes),
             virtual_rules=tuple(each.name for each in config.virtual_rules),
             refused=tuple(f"{name}: {error}" for name, error in instance.held.refused.items()),
+            contested=instance.held.fights.contested,
             holds_addresses=instance.holds_addresses,
             lease_us=instance.terms.lease_us if instance.terms.leased else 0,
             faults=instance.faults,

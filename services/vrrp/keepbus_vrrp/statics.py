@@ -22,7 +22,7 @@ class Statics:
     def __init__(self, turn: Turn) -> None:
         self._turn = turn
         self.wanted = Wanted()
-        self.held = Holdings(turn, STATICS)
+        self.held = Holdings(turn, STATICS, lambda: None)
         self.refused: dict[str, str] = {}
         """Addresses, with the kernel's reason."""
 

@@ -62,8 +62,8 @@ class Upkeep:
         """The kernel forgot what went through this interface while it was down."""
         self._links.append(interface)
 
-    def address_removed(self, message: AddressMessage) -> None:
-        """An address is gone, and this process did not do it."""
+    def address_changed(self, message: AddressMessage) -> None:
+        """An address came or went, and this process did not do it."""
         self._addresses.append(message)
 
     def settle(self) -> None:
@@ -81,8 +81,11 @@ class Upkeep:
                 if instance.held.refused != refused:
                     instance.publish()
         for message in messages:
-            strangers.removed(self._instances.values(), message)
-            self.statics.address_removed(message)
+            if message.gone:
+                strangers.removed(self._instances.values(), message)
+                self.statics.address_removed(message)
+            else:
+                strangers.added(self._instances.values(), message)
         for find in finders:
             self._settle(find)
 
@@ -107,6 +110,7 @@ class Upkeep:
         # keepalived does not hear of these; a route that is configured and not there helps nobody.
         instance.held.restore(held)
         self._turn.telling.say(publication.holding(instance, held.name, "restored", _WHY))
+        strangers.count(instance, held.name, "removes")
 
     def _on_routes_read(self, event: events.RoutesRead) -> None:
         self.statics.compare(event)
