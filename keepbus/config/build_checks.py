@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from keepbus.config import pcre2
 from keepbus.config.check_values import FileWeight
 from keepbus.config.model import (
     Check,
@@ -14,6 +15,7 @@ from keepbus.config.model import (
     CheckUse,
     DnsQuestion,
     MiscCommand,
+    Regex,
     Script,
     StatusRange,
     TrackedFile,
@@ -200,7 +202,24 @@ class Checks:
             digest=fields.get("digest", ""),
             status_codes=fields.get("status_codes", _SUCCESS),
             virtualhost=fields.get("virtualhost", virtualhost),
+            regex=self._regex(fields),
         )
+
+    def _regex(self, fields: Fields) -> Regex | None:
+        pattern = fields.get("regex")
+        if pattern is None:
+            return None
+        options = fields.get("options", ())
+        try:
+            pcre2.Pattern(pattern, options)
+        except pcre2.PatternError as error:
+            self._tables.findings.error("regex", f"`{pattern}` is no regex: {error}", fields.where("regex"))
+            return None
+        except pcre2.Unavailable as error:
+            self._tables.findings.error("regex", f"`regex` cannot be checked: {error}", fields.where("regex"))
+            return None
+        given = fields.given(("no_match", "min_offset", "max_offset"))
+        return Regex(pattern=pattern, options=options, **given)
 
     def _intern(self, check: Check) -> Check:
         known = self._by_content.get(check)

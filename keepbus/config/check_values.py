@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from keepbus.config.values import Invalid, integer, split_command
+from keepbus.config.pcre2 import OPTIONS
+from keepbus.config.values import Invalid, integer, split_command, unescaped
 
 _HEX = re.compile(r"[0-9A-Fa-f]+", re.ASCII)
 _PATTERN = re.compile(r"[0-9A-Fa-fXx]+", re.ASCII)
@@ -44,6 +46,21 @@ def command(words: Sequence[str], parameters: str) -> tuple[str, ...]:
     if not argv:
         raise Invalid("a command expected")
     return argv
+
+
+def regex(words: Sequence[str], parameters: str) -> str:
+    """A pattern in one quoted word, in which a backslash must be written twice (features 3.2)."""
+    return unescaped(words[0])
+
+
+def regex_options(words: Sequence[str], parameters: str) -> tuple[str, ...]:
+    """PCRE2's compile options, by keepalived's words."""
+    for index, word in enumerate(words):
+        if word not in OPTIONS:
+            similar = difflib.get_close_matches(word, OPTIONS, n=1)
+            meant = f"did you mean `{similar[0]}`?" if similar else f"there are {', '.join(OPTIONS)}"
+            raise Invalid(f"`{word}` is no option of a regex; {meant}", index)
+    return tuple(sorted(set(words)))
 
 
 def hexadecimal(words: Sequence[str], parameters: str) -> str:

@@ -58,6 +58,8 @@ KINDS: dict[str, Kind] = {
     "lines": Kind(0, -1, values.words_as_they_are),
     "path": Kind(1, 1, check_values.path),
     "command": Kind(1, 1, check_values.command),
+    "regex": Kind(1, 1, check_values.regex),
+    "regex-options": Kind(1, -1, check_values.regex_options),
     "hex": Kind(1, -1, check_values.hexadecimal),
     "hex-pattern": Kind(0, -1, check_values.pattern),
     "dns-name": Kind(1, 1, check_values.dns_name),

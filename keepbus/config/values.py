@@ -220,13 +220,18 @@ def script(words: Sequence[str], parameters: str) -> Script:
     return Script(argv=argv, user=owner, group=group)
 
 
+def unescaped(text: str) -> str:
+    """The text with its escapes processed; quotes and blanks belong to it."""
+    return "".join(_piece(match) for match in _PIECE.finditer(text))
+
+
 def split_command(command: str) -> tuple[str, ...]:
     """Blanks separate arguments, single or escaped double quotes group them, escapes are processed."""
     argv: list[str] = []
     current: list[str] | None = None
     quote = ""
     for match in _PIECE.finditer(command):
-        hexadecimal, octal, control, escaped, mark, blank, _ = match.groups()
+        _, _, _, escaped, mark, blank, _ = match.groups()
         mark = mark or (escaped if escaped == '"' else None)
         if mark and quote in ("", mark):
             quote = "" if quote else mark
@@ -237,23 +242,26 @@ def split_command(command: str) -> tuple[str, ...]:
                 argv.append("".join(current))
             current = None
             continue
-        if hexadecimal or octal:
-            code = int(hexadecimal, 16) if hexadecimal else int(octal, 8)
-            if not 0 < code < 128:
-                raise Invalid(f"`{match[0]}` is no ASCII character; write the character itself")
-            piece = chr(code)
-        elif control:
-            piece = chr(ord(control) & 0x1F)
-        elif escaped:
-            piece = _ESCAPES.get(escaped, escaped)
-        else:
-            piece = match[0]
-        current = [*(current or []), piece]
+        current = [*(current or []), _piece(match)]
     if quote:
         raise Invalid(f"the quote {quote} has no partner in the command")
     if current is not None:
         argv.append("".join(current))
     return tuple(argv)
+
+
+def _piece(match: re.Match[str]) -> str:
+    hexadecimal, octal, control, escaped, *_ = match.groups()
+    if hexadecimal or octal:
+        code = int(hexadecimal, 16) if hexadecimal else int(octal, 8)
+        if not 0 < code < 128:
+            raise Invalid(f"`{match[0]}` is no ASCII character; write the character itself")
+        return chr(code)
+    if control:
+        return chr(ord(control) & 0x1F)
+    if escaped:
+        return _ESCAPES.get(escaped, escaped)
+    return match[0]
 
 
 def ipv4(word: str) -> ipaddress.IPv4Address:

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from keepbus_checker.answer import MOST_BODY_OCTETS, MOST_HEAD_OCTETS, Answer, request
+from keepbus_checker.search import MOST_OCTETS, Search
 
-from keepbus.config.model import StatusRange, Url
+from keepbus.config.model import Regex, StatusRange, Url
 
 ANY = (StatusRange(low=100, high=599),)
 
@@ -129,3 +130,55 @@ def test_a_request_is_octets_whatever_the_configuration_holds() -> None:
         request("/ü\udcff", "h", "1.0")
         == "GET /ü? HTTP/1.0\r\nUser-Agent: KeepAliveClient\r\nHost: h\r\n\r\n".encode()
     )
+
+
+def body(octets: bytes, **regex: object) -> tuple[bool, str]:
+    """The verdict on a page with this body."""
+    url = Url(path="/", status_codes=ANY, regex=Regex(**regex))  # type: ignore[arg-type]
+    return read(b"HTTP/1.0 200 OK\r\n\r\n" + octets, url, [30, 40])[1]
+
+
+@pytest.mark.parametrize(
+    ("octets", "regex", "passed", "words"),
+    [
+        (b"all is well", {"pattern": "is w"}, True, "200, 11 octets, regex matches at 4"),
+        (b"all is bad", {"pattern": "is w"}, False, "200, 10 octets, regex does not match"),
+        (b"ALL IS WELL", {"pattern": "well", "options": ("caseless",)}, True, "matches at 7"),
+        (b"all is well", {"pattern": "is w", "no_match": True}, False, "matches at 4"),
+        (b"all is bad", {"pattern": "is w", "no_match": True}, True, "does not match"),
+        # A match must start within the offsets (features 13.3).
+        (b"aXbX", {"pattern": "X", "min_offset": 2}, True, "matches at 3"),
+        (b"abX", {"pattern": "X", "max_offset": 1}, False, "matches at 2 first"),
+        (b"ab", {"pattern": "X", "min_offset": 9}, False, "does not match"),
+        # What Python's own engine has not: possessive and recursive patterns are PCRE2's.
+        (b"((()))", {"pattern": r"^(\((?1)*\))$"}, True, "matches at 0"),
+    ],
+)
+def test_body_is_searched(octets: bytes, regex: dict[str, object], passed: bool, words: str) -> None:
+    verdict, received = body(octets, **regex)
+    assert verdict is passed
+    assert words in received
+
+
+@pytest.mark.parametrize("no_match", [False, True])
+def test_a_match_that_takes_too_many_steps_is_a_failure(no_match: bool) -> None:
+    """R-F78: a pattern whose time grows with 2^n for a hostile page."""
+    passed, received = body(b"a" * 5000 + b"b", pattern="(a+)+$", no_match=no_match)
+    assert not passed
+    assert "regex given up after" in received
+
+
+def test_no_more_than_half_a_mebioctet_is_searched() -> None:
+    passed, _ = body(b"x" * MOST_OCTETS + b"needle", pattern="needle")
+    assert not passed
+    search = Search(Regex(pattern="needle"))
+    for _ in range(100):
+        search.feed(b"x" * 100_000)
+    assert len(search._body) == MOST_OCTETS
+
+
+def test_content_length_bounds_what_is_searched() -> None:
+    url = Url(path="/", status_codes=ANY, regex=Regex(pattern="needle"))
+    octets = b"HTTP/1.0 200 OK\r\nContent-Length: 4\r\n\r\n"
+    assert not read(octets + b"1234needle", url)[1][0]
+    assert read(octets.replace(b"4", b"10") + b"1234needle", url)[1][0]

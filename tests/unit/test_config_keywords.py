@@ -115,7 +115,7 @@ def test_a_supported_row_has_a_kind_and_a_field_of_the_model() -> None:
         if not row.supported or row.block == ("(language)",):
             continue
         assert row.kind in KINDS or (row.block in LINES and row.kind in LINE_KINDS), row
-        classes = OF_BLOCK.get(row.block, (model.Check, model.Url))
+        classes = OF_BLOCK.get(row.block, (model.Check, model.Url, model.Regex))
         fields = {field.name for cls in classes for field in dataclasses.fields(cls)}
         assert row.field in (fields | DRAFT if row.kind not in ("block", "lines") else {""}), row
 
@@ -148,7 +148,8 @@ def sample(row: Row) -> str:
         "multicast": "224.0.0.9", "multicast6": "ff02::99", "optional-one-of": "never",
         "digest": "0" * 32, "codes": "200", "path": "/run/x", "command": "/bin/true", "hex": "00",
         "hex-pattern": "0x", "dns-name": "example.org", "upper-of": "a", "file-weight": "2 reverse",
-        "init-file": "1 overwrite", "hmac-key": "1 file:/x", "values": "{\n}", "block": "x {\n}",
+        "init-file": "1 overwrite", "hmac-key": "1 file:/x",
+        "regex-options": "utf", "values": "{\n}", "block": "x {\n}",
     }  # fmt: skip
     return f"{row.keyword} {words.get(row.kind, 'x')}"
 

@@ -294,7 +294,11 @@ class TestChecks:
             ("HTTP_GET {\nurl {\npath /\nstatus_code 99\n}\n}", "error bad-value 9:13"),
             ("HTTP_GET {\nurl {\npath /\nstatus_code 200 300-299\n}\n}", "error bad-value 9:17"),
             ("HTTP_GET {\nurl {\npath /\ndigest abc\n}\n}", "error bad-value 9:8"),
-            ('HTTP_GET {\nurl {\npath /\nregex "a"\n}\n}', "error not-supported 9:1"),
+            ('HTTP_GET {\nurl {\npath /\nregex "a(b"\n}\n}', "error regex 9:7"),
+            (
+                'HTTP_GET {\nurl {\npath /\nregex "a"\nregex_options utf caselss\n}\n}',
+                "error bad-value 10:19",
+            ),
             ("HTTP_GET {\nurl {\npath /\n}\nnb_get_retry 3\n}", "warning deprecated 10:1"),
             ("TCP_CHECK {\nfwmark 3\n}", "error not-supported 7:1"),
             ("TCP_CHECK {\nlog_all_failures\n}", "warning obsolete 7:1"),

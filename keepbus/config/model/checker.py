@@ -41,6 +41,22 @@ class Url:
     status_codes: tuple[StatusRange, ...] = ()
     """Accepted codes; the default 200-299 is filled in when the configuration is compiled."""
     virtualhost: str = ""
+    regex: Regex | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Regex:
+    """`regex…` of a url: what the body must match, as PCRE2 reads it."""
+
+    pattern: str
+    options: tuple[str, ...] = ()
+    """Words of keepbus.config.pcre2.OPTIONS, sorted."""
+    no_match: bool = False
+    """The body must not match."""
+    min_offset: int = 0
+    """First octet of the body where a match may start."""
+    max_offset: int | None = None
+    """Last one; None: any."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,9 +1,10 @@
 """Reads the answer to a GET from octets as they come: status, length, digest. No socket, no waiting.
 
-Law of this file: nothing of the body is kept, and of the head no more than its limit, whatever the server
-sends. Anything that is not an HTTP/1 head is a reason, never an exception. The rules are keepalived's
-(reference: keepalived-features 13.3): the head ends with an empty line in CR LF, `Content-Length` is known in
-this spelling only and bounds what is digested, chunks are not decoded, the answer ends with the connection.
+Law of this file: nothing of the body is kept (but what a regex is looked for in, see search.py), and of the
+head no more than its limit, whatever the server sends. Anything that is not an HTTP/1 head is a reason, never
+an exception. The rules are keepalived's (reference: keepalived-features 13.3): the head ends with an empty
+line in CR LF, `Content-Length` is known in this spelling only and bounds what is digested and searched,
+chunks are not decoded, the answer ends with the connection.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import hashlib
 
 from keepbus.config.model import Url
+from keepbus_checker.search import Search
 
 MOST_HEAD_OCTETS = 16 * 1024
 MOST_BODY_OCTETS = 64 * 1024 * 1024
@@ -21,7 +23,7 @@ _LENGTH_NAME = b"\r\nContent-Length:"
 class Answer:
     """The answer to one GET."""
 
-    __slots__ = ("_digest", "_head", "_length", "_status", "_taken", "_url")
+    __slots__ = ("_digest", "_head", "_length", "_search", "_status", "_taken", "_url")
 
     def __init__(self, url: Url) -> None:
         self._url = url
@@ -31,6 +33,7 @@ class Answer:
         self._length = -1
         self._taken = 0
         self._digest = hashlib.md5(usedforsecurity=False) if url.digest else None
+        self._search = None if url.regex is None else Search(url.regex)
 
     def feed(self, octets: memoryview | bytes) -> str:
         """Take what came; why no more is wanted, empty while everything is well."""
@@ -43,8 +46,12 @@ class Answer:
             self._head = b""
             self._read_head(head[: end + 2])
             octets = head[end + len(_HEAD_END) :]
-        if self._digest is not None and octets:
-            self._digest.update(octets if self._length < 0 else octets[: max(0, self._length - self._taken)])
+        if octets and (self._digest is not None or self._search is not None):
+            counted = octets if self._length < 0 else octets[: max(0, self._length - self._taken)]
+            if self._digest is not None:
+                self._digest.update(counted)
+            if self._search is not None:
+                self._search.feed(counted)
         self._taken += len(octets)
         return f"body longer than {MOST_BODY_OCTETS} octets" if self._taken > MOST_BODY_OCTETS else ""
 
@@ -62,6 +69,9 @@ class Answer:
             if digest != self._url.digest:
                 return False, f"{received}, MD5 {digest} instead of {self._url.digest}"
             received = f"{received}, MD5 {digest}"
+        if self._search is not None:
+            passed, found = self._search.end()
+            return passed, f"{received}, {found}"
         return True, received
 
     def _read_head(self, head: bytes) -> None:
