@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 import keepbus
 
-VERBS = ("up", "check", "plan", "reload", "status", "tap", "explain", "drain", "undrain", "digest")
+VERBS = ("up", "check", "plan", "reload", "status", "tap", "explain", "drain", "undrain", "digest", "demote")
 """In the order of the overview. A verb whose file isn't there is left out."""
 
 

@@ -28,6 +28,7 @@ _WHAT = {
     Held: "addresses",
     vrrp.AddressChanged: "address",
     vrrp.Resumed: "resumption",
+    vrrp.Conflict: "conflict",
     notify.ScriptRun: "script",
 }
 _LABEL_COLUMNS = 10
@@ -165,6 +166,8 @@ def _followed(body: Followed) -> tuple[str, tuple[str, ...]]:
         return body.cause, ()
     if isinstance(body, vrrp.Resumed):
         return f"a new process went on, silent for {duration(body.silent_us * 1000)}", ("yellow",)
+    if isinstance(body, vrrp.Conflict):
+        return body.detail, () if body.phase is vrrp.ConflictPhase.ENDED else ("red",)
     return _script(body)
 
 
@@ -190,6 +193,7 @@ def _topics(name: str) -> frozenset[str]:
             vrrp.AddressChanged.TOPIC,
             vrrp.Resumed.TOPIC,
             vrrp.PriorityChanged.TOPIC,
+            vrrp.Conflict.TOPIC,
             notify.ScriptRun.TOPIC,
         )
     ) | {f"{notify.ScriptRun.TOPIC}/{quote(f'GROUP {name}')}"}

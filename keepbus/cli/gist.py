@@ -84,6 +84,18 @@ def _resumed(body: vrrp.Resumed) -> tuple[str, str]:
     return body.state.value, f"a new process goes on, silent for {duration(body.silent_us * 1000)}"
 
 
+def _conflict(body: vrrp.Conflict) -> tuple[str, str]:
+    return "" if body.phase is vrrp.ConflictPhase.ENDED else body.phase.value, body.detail
+
+
+def _demote(body: vrrp.Demote) -> tuple[str, str]:
+    return "", f"{'undo the demotion of' if body.undo else 'demote'} {body.instance}"
+
+
+def _demoted(body: vrrp.Demoted) -> tuple[str, str]:
+    return "demoted" if body.demoted else "", body.detail
+
+
 def _service(body: common.Service) -> tuple[str, str]:
     generation = f", generation {body.generation}" if body.generation else ""
     return body.status.value, f"pid {body.pid}{generation}: {body.detail}"
@@ -210,6 +222,9 @@ _TELLERS: dict[type, Callable[[Any], tuple[str, str]]] = {
     vrrp.Dropped: _dropped,
     vrrp.AddressChanged: _address,
     vrrp.Resumed: _resumed,
+    vrrp.Conflict: _conflict,
+    vrrp.Demote: _demote,
+    vrrp.Demoted: _demoted,
     common.Service: _service,
     common.Gap: _gap,
     common.Reject: _reject,

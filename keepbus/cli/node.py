@@ -97,6 +97,9 @@ class Node:
                     yield f"{instance.name} is MASTER without {refused}"
             for name in instance.contested:
                 yield f"{instance.name}: another program adds or removes {name} again and again"
+            if instance.rivals:
+                deaf = ", and it does not hear this node" if instance.unheard else ""
+                yield f"{instance.name} is MASTER here and at {' '.join(instance.rivals)}{deaf}"
         for notified in self.notified.values():
             if notified.lost:
                 yield f"{notified.lost} transitions of {notified.name} were never notified"

@@ -151,6 +151,9 @@ def _instances(node: Node, paint: Paint, width: int | None) -> Iterator[str]:
         yield from wrap(why, width, first="    ", rest="      ")
         for fault in instance.faults:
             yield paint(f"    fault: {clean(fault)}", "red")
+        if instance.demoted:
+            undo = clean(f"keepbus demote --undo {instance.name}")
+            yield paint(f"    demoted: stays behind everybody else until `{undo}`", "yellow")
         yield from table(tracked.trackers(instance, node, paint), indent=4)
         yield f"    {_addresses(instance, paint)}"
         for held in (*instance.virtual_routes, *instance.virtual_rules):

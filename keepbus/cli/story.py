@@ -20,7 +20,7 @@ class Held:
 
 
 Now = vrrp.Instance | vrrp.SyncGroup
-Followed = Held | vrrp.AddressChanged | notify.ScriptRun | vrrp.Resumed | vrrp.PriorityChanged
+Followed = Held | vrrp.AddressChanged | notify.ScriptRun | vrrp.Resumed | vrrp.PriorityChanged | vrrp.Conflict
 
 
 @dataclass(slots=True)
@@ -72,7 +72,7 @@ def tell(name: str, entries: Iterable[Entry], now: Now | None) -> Story:
                 holds = body.holds_addresses
                 followed.append((entry.at_ns, Held(body.virtual_addresses, holds)))
         elif (
-            isinstance(body, vrrp.AddressChanged | vrrp.Resumed | vrrp.PriorityChanged)
+            isinstance(body, vrrp.AddressChanged | vrrp.Resumed | vrrp.PriorityChanged | vrrp.Conflict)
             and body.instance == name
         ) or (isinstance(body, notify.ScriptRun) and body.name in (name, f"GROUP {name}")):
             followed.append((_began_ns(entry.at_ns, body), body))

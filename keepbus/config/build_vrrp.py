@@ -51,6 +51,7 @@ _PLAIN = (
     "skip_check_adv_addr",
     "owner_ignore_adverts",
     "dont_track_primary",
+    "one_way_yield_us",
 )
 _SCRIPTS = ("notify_master", "notify_backup", "notify_fault", "notify_stop", "notify")
 _GARP = (

@@ -122,6 +122,12 @@ class Instance(Body):
     trackers: tuple[Tracked, ...] = ()
     """What it tracks, in the order of the file. effective_priority is base_priority and their contributions,
     within 1 to 254; that of an owner (255) is never changed."""
+    demoted: bool = False
+    """By `keepbus demote`: it holds elections with priority 1 until that is undone."""
+    rivals: tuple[str, ...] = ()
+    """Addresses of others who are master too, while this router is."""
+    unheard: bool = False
+    """True while one of the rivals shows that it does not hear this master."""
     history: tuple[Transition, ...] = ()
     """The last transitions, oldest first."""
 
@@ -217,6 +223,70 @@ class PriorityChanged(Body):
     """One sentence that names what changed."""
     state: VrrpState
     """Of the instance at that moment."""
+
+
+class ConflictPhase(enum.StrEnum):
+    """Of two masters at once."""
+
+    BEGAN = "began"
+    """Another master's advert was heard; the virtual addresses are announced again."""
+    UNHEARD = "unheard"
+    """It goes on after three intervals: it does not hear this router."""
+    ENDED = "ended"
+    """It was silent for three of its intervals, or this router is not master any more."""
+
+
+@contract("event/vrrp/conflict", key="instance")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conflict(Body):
+    """Two masters at once, as the better one sees it: who held the addresses from when to when."""
+
+    instance: str
+    """Name of the instance."""
+    phase: ConflictPhase
+    """What happened."""
+    address: str
+    """Of the other master."""
+    priority: int
+    """That it advertises."""
+    own_priority: int
+    """That this router advertises."""
+    master_since_ns: int
+    """Since when this router is master, wall clock."""
+    began_ns: int
+    """First advert of the other, wall clock."""
+    ended_ns: int
+    """Last advert of the other, wall clock; 0 while it goes on."""
+    adverts: int
+    """Heard from it so far."""
+    detail: str
+    """One sentence."""
+
+
+@contract("command/vrrp/demote", key="instance")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Demote(Body):
+    """Ask that mastership leaves this node and stays away, or (undo) may come back; answered by Demoted."""
+
+    instance: str
+    """Name of the instance."""
+    undo: bool = False
+    """Take part in elections as configured again."""
+
+
+@contract("event/vrrp/demotion", key="instance")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Demoted(Body):
+    """The answer to a Demote, which is its cause."""
+
+    instance: str
+    """As asked for."""
+    known: bool
+    """False when the node has no instance of this name."""
+    demoted: bool
+    """Whether it is demoted now."""
+    detail: str
+    """One sentence."""
 
 
 @contract("event/vrrp/drop", key="interface")

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from keepbus.bus.client import Speaker
 from keepbus.contracts.common import Service as ServiceState
 from keepbus.contracts.common import Status
+from keepbus.contracts.message import Kind
 from keepbus.runtime.lock import Lock
 from keepbus.runtime.loop import Loop
 from keepbus.runtime.machine import BusMessage, Configured, Effect, Event, StopRequested
@@ -54,7 +55,7 @@ class Standby:
         self._loop = Loop()
         self._configured: Configured | None = None
         self._heard: dict[str, BusMessage] = {}
-        """The last message of each topic."""
+        """The last message of each state."""
 
     def wait(self) -> list[Event]:
         """Return when this process is the service: the configuration and what was heard, as events.
@@ -99,6 +100,8 @@ class Standby:
 
     def _hear(self, _mask: int) -> list[Event]:
         for event in self._service.read_bus(_mask):
+            if not event.message.topic.startswith(f"{Kind.STATE}/"):
+                continue  # a command is for the process that runs now
             self._heard.pop(event.message.topic, None)
             self._heard[event.message.topic] = event
         return []

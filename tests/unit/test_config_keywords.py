@@ -87,6 +87,7 @@ def test_what_is_beyond_keepalived_is_known() -> None:
         (("virtual_server",), "nat_mask"),
         (("vrrp_instance",), "v3_checksum"),
         (("vrrp_instance",), "v3_checksum_strict"),
+        (("vrrp_instance",), "one_way_yield"),
     }
 
 

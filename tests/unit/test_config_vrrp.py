@@ -302,3 +302,9 @@ def test_address_lease(tmp_path: Path) -> None:
     assert lease("")
     assert lease("address_lease yes")
     assert not lease("address_lease no")
+
+
+def test_one_way_yield(tmp_path: Path) -> None:
+    compiled = instance(tmp_path, "one_way_yield 30")
+    assert compiled.configuration is not None
+    assert compiled.configuration.vrrp.instances[0].one_way_yield_us == 30_000_000

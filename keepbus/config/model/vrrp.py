@@ -182,6 +182,8 @@ class VrrpInstance:
     """In the order of the file; no kind and name twice."""
     dont_track_primary: bool = False
     """A link that is down is no fault, as far as it is `interface`'s own."""
+    one_way_yield_us: int = 0
+    """keepbus's own: a master that is not heard gives way for so long; 0: it goes on (R-L11)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,6 +6,7 @@ import argparse
 
 from keepbus.config.model import VrrpSection
 from keepbus.runtime.service import Service
+from keepbus_vrrp import demotion
 from keepbus_vrrp.machine import Machine
 from keepbus_vrrp.shell import Shell
 from keepbus_vrrp.tracking import TOPICS
@@ -19,7 +20,7 @@ def main() -> None:
         "vrrp",
         about="VRRP: elects the master and holds the virtual addresses.",
         section=VrrpSection,
-        topics=TOPICS,
+        topics=(*TOPICS, demotion.TOPIC),
         needs=("NET_ADMIN", "NET_RAW"),
         options=_options,
         standby=True,

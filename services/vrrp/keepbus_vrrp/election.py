@@ -101,7 +101,7 @@ def _follow_or_preempt(instance: Instance, advert: Advert, content: bytes, at_ns
     if instance.config.nopreempt and not instance.is_owner:  # P7: the owner always preempts
         _follow(instance, advert, content, at_ns)
         return
-    if instance.config.preempt_delay_us:
+    if instance.config.preempt_delay_us or instance.preempt_at_ns:
         if not instance.preempt_at_ns:
             instance.preempt_at_ns = at_ns + instance.config.preempt_delay_us * NS_PER_US
         if at_ns < instance.preempt_at_ns:
@@ -183,8 +183,11 @@ def _contest(instance: Instance, advert: Advert, content: bytes, at_ns: int) -> 
         _correct(instance, advert, content, at_ns)
 
 
-def _correct(instance: Instance, _advert: Advert, _content: bytes, _at_ns: int) -> None:
+def _correct(instance: Instance, advert: Advert, _content: bytes, at_ns: int) -> None:
     """M7, M10: a worse master; it and the neighbours whom it told are put right."""
+    if instance.rivals.heard(advert, at_ns):
+        _yield_unheard(instance, advert)
+        return
     if not instance.config.lower_prio_no_advert:
         instance.advertise()
     turn = instance.turn
@@ -196,6 +199,16 @@ def _correct(instance: Instance, _advert: Advert, _content: bytes, _at_ns: int) 
         each.announcer.burst(garp.lower_prio_repeat)
         if garp.lower_prio_delay_us:
             each.announcer.burst(garp.lower_prio_repeat, delay_us=garp.lower_prio_delay_us)
+
+
+def _yield_unheard(instance: Instance, advert: Advert) -> None:
+    """R-L11: nobody hears this master, so that the worse one is the better one, for a while."""
+    hold_us = instance.config.one_way_yield_us
+    source = family.text(advert.source)
+    cause = f"{source} does not hear this router and is master too; it has {seconds(hold_us)} (one_way_yield)"
+    values = {"master_address": source, "master_priority": str(advert.priority)}
+    instance.become_backup(cause, instance.master_down_interval_us, values, release=True)
+    instance.preempt_at_ns = instance.turn.now_ns + hold_us * NS_PER_US
 
 
 Rule = Callable[[Instance, Advert, bytes, int], None]

@@ -20,12 +20,14 @@ from keepbus_vrrp.announce import Announcer, Frame, frames
 from keepbus_vrrp.counters import Counters
 from keepbus_vrrp.effects import Advertise, Count, Endpoint, Install, Remember
 from keepbus_vrrp.holdings import Holdings
-from keepbus_vrrp.lease import Lease
+from keepbus_vrrp.lease import Lease, outlived, step_down
 from keepbus_vrrp.netlink import Address
 from keepbus_vrrp.owners import LOWERED_PRIORITY, Rivalry
+from keepbus_vrrp.rivals import Rivals
 from keepbus_vrrp.series import Series
 from keepbus_vrrp.terms import Terms
 from keepbus_vrrp.timers import (
+    LEAST_PRIORITY,
     NS_PER_US,
     OWNER_PRIORITY,
     Timer,
@@ -66,6 +68,9 @@ class Instance(Series):
         self.tracking = tracking.Tracking()
         self.lease = Lease()
         self.adverts = Adverts()
+        self.rivals = Rivals(self)
+        self.demoted = False
+        """By command (demotion.py)."""
         self.timer = Timer(self._on_timer)
         self.announcer = Announcer(turn, self._frames)
         # Election, written by election.py.
@@ -111,12 +116,14 @@ class Instance(Series):
     @property
     def effective_priority(self) -> int:
         """What the instance advertises (P4); lowered while it yields to another owner."""
+        if self.demoted:
+            return LEAST_PRIORITY
         return LOWERED_PRIORITY if self.rivalry.lowered else self.tracking.priority
 
     @property
     def is_owner(self) -> bool:
         """Priority 255 (P1)."""
-        return self.config.priority == OWNER_PRIORITY
+        return self.config.priority == OWNER_PRIORITY and not self.demoted
 
     @property
     def all_addresses(self) -> tuple[VirtualAddress, ...]:
@@ -271,22 +278,6 @@ class Instance(Series):
             )
         )
 
-    def transmit_failed(self, error: str) -> None:
-        """The advert of this turn did not leave: what it would have proved is not proved."""
-        self.lease.refuse(error)
-        self.counters.adverts_sent -= 1
-
-    def outlived_lease(self) -> bool:
-        """True for a master that cannot know any more whether somebody else took over (R-L7)."""
-        return self.state is VrrpState.MASTER and self.turn.now_ns > self.lease.end_ns
-
-    def step_down_late(self) -> None:
-        """R-L7: nothing is sent before this."""
-        now_ns = self.turn.now_ns
-        silent_us = self.lease.silent_ns(now_ns, self.terms) // NS_PER_US
-        cause = self.lease.step_down_cause(now_ns, self.terms)
-        self.become_backup(cause, self.master_down_interval_us, {"silent_us": str(silent_us)})
-
     def installable(self, addresses: tuple[VirtualAddress, ...]) -> tuple[Address, ...]:
         """The addresses with the interfaces of now; those whose interface is missing are left out."""
         return self.turn.links.resolve(addresses)
@@ -308,8 +299,8 @@ class Instance(Series):
         if self.state is VrrpState.BACKUP:
             takeover.timer_expired(self)
         elif self.state is VrrpState.MASTER:
-            if self.lease.error and self.outlived_lease():
-                self.step_down_late()
+            if self.lease.error and outlived(self):
+                step_down(self)
                 return
             self.advertise()
             next_at_ns = due_at_ns + self.terms.interval_us * NS_PER_US
@@ -338,6 +329,7 @@ class Instance(Series):
         self.counters.released_master += 1
         self.turn.timers.cancel(self.timer)
         self.lease.end()
+        self.rivals.leave()
         if release:
             self.counters.priority_zero_sent += 1
             self.counters.adverts_sent += 1

@@ -6,9 +6,15 @@ that is refused takes back what it would have proved.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from keepbus.contracts.vrrp import VrrpState
 from keepbus_vrrp.sentences import seconds
 from keepbus_vrrp.terms import Terms
 from keepbus_vrrp.timers import NS_PER_US
+
+if TYPE_CHECKING:
+    from keepbus_vrrp.instance import Instance
 
 
 class Lease:
@@ -58,3 +64,16 @@ class Lease:
             f"this process was held up: its last advert is {silent} old, "
             f"longer than the address lease of {seconds(terms.lease_us)}"
         )
+
+
+def outlived(instance: Instance) -> bool:
+    """True for a master that cannot know any more whether somebody else took over (R-L7)."""
+    return instance.state is VrrpState.MASTER and instance.turn.now_ns > instance.lease.end_ns
+
+
+def step_down(instance: Instance) -> None:
+    """R-L7: nothing is sent before this."""
+    now_ns, terms = instance.turn.now_ns, instance.terms
+    silent_us = instance.lease.silent_ns(now_ns, terms) // NS_PER_US
+    cause = instance.lease.step_down_cause(now_ns, terms)
+    instance.become_backup(cause, instance.master_down_interval_us, {"silent_us": str(silent_us)})

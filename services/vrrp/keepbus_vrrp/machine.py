@@ -22,30 +22,30 @@ from keepbus.runtime.machine import (
     Effect,
     Event,
     Exit,
-    Log,
     Report,
     StopRequested,
     Withdraw,
 )
 from keepbus_vrrp import (
+    demotion,
     events,
     family,
     fitness,
     packet,
-    publication,
     reload,
     start,
     strangers,
     telling,
     tracking,
 )
-from keepbus_vrrp.confirmation import confirm
+from keepbus_vrrp.answers import Answers
 from keepbus_vrrp.drops import Drops
 from keepbus_vrrp.effects import Endpoint, Forget, Gather, ReadKernel, Recall
 from keepbus_vrrp.election import receive
 from keepbus_vrrp.flood import Flood
 from keepbus_vrrp.group import Groups
 from keepbus_vrrp.instance import Instance, key_of
+from keepbus_vrrp.lease import outlived, step_down
 from keepbus_vrrp.patience import patience_ns
 from keepbus_vrrp.placement import Placement
 from keepbus_vrrp.refusal import Refused
@@ -92,10 +92,7 @@ class Machine:
             events.ForwardingChanged: self._on_forwarding_changed,
             events.Received: self._on_received,
             events.ListenFailed: self._on_listen_failed,
-            events.TransmitFailed: self._on_transmit_failed,
-            events.TransmitRecovered: self._on_transmit_recovered,
-            events.Installed: self._on_installed,
-            events.InstallFailed: self._on_install_failed,
+            **Answers(self.instances).handlers,
             **self._upkeep.handlers,
         }
 
@@ -133,8 +130,8 @@ class Machine:
 
     def _step_down_late(self) -> None:
         for instance in self.instances.values():
-            if instance.outlived_lease():
-                instance.step_down_late()
+            if outlived(instance):
+                step_down(instance)
 
     # Packets
 
@@ -238,6 +235,9 @@ class Machine:
             self._look_at(instance)
 
     def _on_bus_message(self, event: BusMessage) -> None:
+        if event.message.topic.startswith(demotion.TOPIC) and not self._stopped:
+            demotion.obey(self.instances.values(), event.message, self._turn)
+            return
         key = tracking.hear(event.message, self._turn)
         if key is not None and not self._stopped:
             for instance in self.instances.values():
@@ -338,43 +338,6 @@ class Machine:
             self._groups.stop("stopped")
             self._upkeep.stop(keep=self._keep_addresses)
         self._turn.effects += (*self._turn.telling.take_all(), Exit())
-
-    # Answers of the kernel
-
-    def _on_transmit_failed(self, event: events.TransmitFailed) -> None:
-        instance = self.instances.get(event.instance)
-        if instance is not None and instance.state is VrrpState.MASTER:
-            if event.error != instance.lease.error:
-                text = f"{instance.config.name}: an advert did not leave: {event.error}"
-                self._turn.effects.append(Log("warning", text))
-            instance.transmit_failed(event.error)
-            if instance.outlived_lease():
-                instance.step_down_late()
-
-    def _on_transmit_recovered(self, event: events.TransmitRecovered) -> None:
-        instance = self.instances.get(event.instance)
-        if instance is not None and instance.lease.error:
-            instance.lease.error = ""
-            self._turn.effects.append(Log("info", f"{instance.config.name}: adverts leave again"))
-
-    def _on_installed(self, event: events.Installed) -> None:
-        instance = self.instances.get(event.instance)
-        if instance is not None:
-            confirm(instance, event.announce)
-
-    def _on_install_failed(self, event: events.InstallFailed) -> None:
-        instance = self.instances.get(event.instance)
-        if instance is None or event.address in instance.failed:
-            return
-        instance.failed.add(event.address)
-        text = family.text(event.address)
-        name = instance.config.name
-        self._turn.effects.extend(
-            (
-                publication.address(instance, event.address, "failed", event.error),
-                Log("error", f"{name}: the kernel refuses {text}: {event.error}"),
-            )
-        )
 
     # Telling
 

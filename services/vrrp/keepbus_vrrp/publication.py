@@ -48,6 +48,9 @@ def state(instance: Instance) -> Publish:
             lease_us=instance.terms.lease_us if instance.terms.leased else 0,
             faults=instance.faults,
             trackers=instance.tracking.parts,
+            demoted=instance.demoted,
+            rivals=instance.rivals.addresses,
+            unheard=instance.rivals.unheard,
             history=instance.history,
         )
     )
@@ -141,6 +144,7 @@ def record_of(instance: Instance) -> Record:
             for track in instance.config.trackers
             if (heard := instance.turn.verdicts.get((track.kind, track.name))) is not None
         ),
+        demoted=instance.demoted,
     )
 
 

@@ -54,6 +54,8 @@ class Record:
     """Installed then, if it was master: see `placed`."""
     verdicts: tuple[Heard, ...] = ()
     """On what it tracks."""
+    demoted: bool = False
+    """By command."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

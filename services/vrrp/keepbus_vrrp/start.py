@@ -37,6 +37,7 @@ def begin(instances: Iterable[Instance], groups: Groups, memories: Iterable[Memo
             found, memory = remembered.pop(instance.key)
             instance.adopt(found)
             instance.counters.adopt(memory[3], found.dropped)
+            instance.demoted = found.demoted
             left[instance.key] = (found, memory, _obstacle(instance, found, memory[2]))
     obstacles = {}
     begun = groups.settle()

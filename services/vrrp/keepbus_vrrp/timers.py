@@ -10,6 +10,8 @@ import heapq
 from collections.abc import Callable
 
 OWNER_PRIORITY = 255
+LEAST_PRIORITY = 1
+"""0 is a release."""
 NS_PER_US = 1000
 NEVER = 1 << 63
 """A moment that does not come, CLOCK_BOOTTIME nanoseconds."""

@@ -143,14 +143,14 @@ def look(instance: Instance) -> None:
     )
     if tracking.priority != before:
         tracking.reason = f"{changed}: priority {before} → {tracking.priority}"
-        _act(instance, skew_us)
+        move(instance, skew_us)
         instance.turn.telling.say(*publication.priority(instance, before))
     if instance.state is not VrrpState.INIT:
         instance.remember()
         instance.publish()
 
 
-def _act(instance: Instance, skew_before_us: int) -> None:
+def move(instance: Instance, skew_before_us: int) -> None:
     """A backup's timer moves by the difference of the skews (features 5.5), a master's next advert has the
     new priority (P5)."""
     instance.derive()
