@@ -24,6 +24,9 @@ INTERVAL_MS = 100
 COST_NS = {Publish: 1 * MS, Log: MS // 5, effects.Advertise: MS // 50, effects.Remember: MS // 20}
 """Of carrying out an effect, on a busy machine: 1 s for what 250 takeovers have to say, five leases long."""
 
+INSTALL_NS = 2 * MS
+"""Of an address, while the kernel's lock is busy: all 250 take longer than a lease."""
+
 
 class Process:
     """A machine whose effects take time, as `Loop` turns it."""
@@ -57,9 +60,10 @@ class Process:
     def turn(self, *happened: Any) -> None:
         """One turn and those that answers call for."""
         waiting = list(happened)
+        looked_at_ns = self.now_ns
         while True:
             answers: list[Any] = []
-            for effect in self.machine.turn(self.now_ns, waiting):
+            for effect in self.machine.turn(looked_at_ns, waiting):
                 self.now_ns += COST_NS.get(type(effect), 0)
                 answers += self._perform(effect)
             if not answers:
@@ -84,6 +88,7 @@ class Process:
             case effects.Advertise():
                 self.adverts_at_ns.setdefault(effect.instance, []).append(self.now_ns)
                 if effect.confirm:
+                    self.now_ns += INSTALL_NS
                     taken = tuple(address.address for address in effect.addresses)
                     return [events.Installed(effect.instance, taken)]
             case Publish():

@@ -55,6 +55,8 @@ from keepbus_vrrp.timers import NEVER, NS_PER_US
 from keepbus_vrrp.turn import Turn
 from keepbus_vrrp.upkeep import Upkeep
 
+_ANSWERS = (events.Installed, events.InstallFailed, events.TransmitFailed, events.TransmitRecovered)
+
 
 class Machine:
     """See keepbus.runtime.machine.Machine."""
@@ -112,7 +114,10 @@ class Machine:
             self._look_at_all()
         if self._upkeep.pending:
             self._upkeep.settle()
-        timers.fire(now_ns)
+        # A turn of answers has the moment of the turn that asked: what fell due since is seen at the next
+        # look, masters' adverts first. Else hundreds of takeovers would be one turn without a clock.
+        if not events_ or type(events_[0]) not in _ANSWERS:
+            timers.fire(now_ns)
         if turn.transitions != self._reported_transitions and not self._stopped:
             self._reported_transitions = turn.transitions
             turn.telling.say_of(self, self._report)
