@@ -107,7 +107,7 @@ def test_many_timers_at_once_are_fired_in_turns() -> None:
     while timers.next_at_ns() is not None:
         timers.fire(5)
         turns += 1
-    assert turns == 25
+    assert turns == 4
     assert all(alarm.fired == [5] for alarm in alarms)
 
 
@@ -120,9 +120,9 @@ def test_masters_come_first_and_many_of_them_hold_nobody_up() -> None:
         timers.arm_renewal(Timer(lambda _due_at_ns: order.append("advert")), 1000 + number)
     assert timers.next_renewal_at_ns() == 1000
     timers.fire(5000)
-    assert order == ["advert"] * 64 + ["takeover"] * 2
+    assert order == ["advert"] * 64 + ["takeover"] * 16
     timers.fire(5000)
-    assert order[66:] == ["advert"] * 36 + ["takeover"] * 2
+    assert order[80:] == ["advert"] * 36 + ["takeover"] * 16
 
 
 def test_a_master_that_becomes_backup_does_not_stand_among_the_masters() -> None:

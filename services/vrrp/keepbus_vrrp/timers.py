@@ -18,7 +18,7 @@ NEVER = 1 << 63
 
 _LEAST_LEASED_INTERVAL_US = 1_000_000
 _MOST_RENEWALS_PER_TURN = 64
-_MOST_OTHERS_PER_TURN = 2
+_MOST_OTHERS_PER_TURN = 16
 
 
 def skew_time_us(version: int, priority: int, interval_us: int) -> int:
