@@ -223,3 +223,62 @@ def test_sync_groups_are_shown() -> None:
     assert lines[at + 1] == "  VG_1  FAULT for 12 s  VI_1, VI_2"
     assert lines[at + 2].endswith(f": {cause}")
     assert as_json(shown)["groups"]["VG_1"]["members"] == ["VI_1", "VI_2"]
+
+
+def tracked(**fields: Any) -> vrrp.Tracked:
+    given = {"kind": "script", "name": "chk_haproxy", "verdict": "up", "weight": 50, "contribution": 50}
+    return vrrp.Tracked(**(given | {"since_ns": NOW_NS - 12 * S, "detail": "exit status 0"} | fields))
+
+
+@pytest.mark.parametrize(
+    ("base", "effective", "contributions", "shown"),
+    [
+        (100, 150, (50,), "priority 150 = 100 + 50 chk_haproxy "),
+        (100, 130, (50, -20), "priority 130 = 100 + 50 chk_haproxy - 20 chk_haproxy "),
+        (100, 254, (200,), "priority 254 = 100 + 200 chk_haproxy (within 1 to 254) "),
+        (100, 100, (0,), "priority 100 "),
+        (255, 255, (50,), "priority 255 "),
+    ],
+)
+def test_priority_with_each_trackers_part(
+    base: int, effective: int, contributions: tuple[int, ...], shown: str
+) -> None:
+    trackers = tuple(tracked(contribution=each) for each in contributions)
+    body = change(INSTANCE, base_priority=base, effective_priority=effective, trackers=trackers)
+    assert shown in text(node(("vrrp", body)))
+
+
+def test_each_tracker_has_a_line_that_says_how_old_its_word_is() -> None:
+    evidence = checker.Evidence(sent="/bin/chk", received="exit status 0", took_us=1, at_ns=NOW_NS - 3 * S)
+    word = checker.Tracker(
+        tracker="script:chk_haproxy", kind="script", name="chk_haproxy", verdict=checker.Verdict.UP,
+        changes=1, since_ns=1, evidence=evidence,
+    )  # fmt: skip
+    shown = text(node(("vrrp", change(INSTANCE, trackers=(tracked(),))), ("checker", word)))
+    (line,) = [line.split() for line in shown.splitlines() if "script chk_haproxy" in line]
+    assert line == [
+        "script",
+        "chk_haproxy",
+        "up",
+        "+50",
+        "weight",
+        "50",
+        "12",
+        "s",
+        "exit",
+        "status",
+        "0,",
+        "3",
+        "s",
+        "ago",
+    ]
+
+
+def test_who_waits_for_a_tracker_is_a_problem() -> None:
+    body = change(
+        INSTANCE,
+        state=vrrp.VrrpState.INIT,
+        cause="waits for the first word of script chk",
+        holds_addresses=False,
+    )
+    assert node(("vrrp", body)).problems() == ["VI_1 has not begun: waits for the first word of script chk"]
