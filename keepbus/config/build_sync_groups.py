@@ -9,8 +9,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Collection, Iterable
 
+from keepbus.config.build_tracking import GroupTracking, Trackables, join
 from keepbus.config.diagnostics import Note
-from keepbus.config.model import NotifyKind, NotifyTarget, SyncGroup
+from keepbus.config.model import NotifyKind, NotifyTarget, SyncGroup, VrrpInstance
 from keepbus.config.reader import Fields, TableReader
 from keepbus.config.syntax import Statement
 
@@ -19,9 +20,14 @@ _SCRIPTS = ("notify_master", "notify_backup", "notify_fault", "notify_stop", "no
 
 
 def build_sync_groups(
-    tables: TableReader, blocks: Iterable[Statement], instances: Collection[str]
-) -> tuple[tuple[SyncGroup, ...], tuple[NotifyTarget, ...]]:
-    """All groups that have members, and their notifications; instances are the names of those there are."""
+    tables: TableReader,
+    blocks: Iterable[Statement],
+    instances: Collection[VrrpInstance],
+    trackables: Trackables,
+) -> tuple[tuple[SyncGroup, ...], tuple[NotifyTarget, ...], tuple[VrrpInstance, ...]]:
+    """All groups that have members, their notifications, and the instances with what their groups track."""
+    names = [instance.name for instance in instances]
+    tracking: dict[str, GroupTracking] = {}
     groups: dict[str, tuple[SyncGroup, NotifyTarget | None]] = {}
     begun: dict[str, Statement] = {}
     taken: dict[str, tuple[str, Statement]] = {}
@@ -45,7 +51,9 @@ def build_sync_groups(
             )
             continue
         begun[name] = block
-        members = _members(tables, name, fields, instances, taken)
+        members = _members(tables, name, fields, names, taken)
+        weighted = fields.get("sync_group_tracking_weight", False)
+        tracking.update(dict.fromkeys(members, GroupTracking(trackables.read(fields), weighted, block)))
         if not members:
             tables.findings.warning(
                 "no-members", f"`vrrp_sync_group {name}` has no members; it is not used", block.at(0, 2)
@@ -62,7 +70,11 @@ def build_sync_groups(
         target = NotifyTarget(kind=NotifyKind.GROUP, name=name, **scripts) if scripts else None
         groups[name] = SyncGroup(name=name, members=members), target
     targets = tuple(target for _, target in groups.values() if target is not None)
-    return tuple(group for group, _ in groups.values()), targets
+    joined = tuple(
+        join(tables.findings, instance, tracking[instance.name]) if instance.name in tracking else instance
+        for instance in instances
+    )
+    return tuple(group for group, _ in groups.values()), targets, joined
 
 
 def _members(

@@ -7,12 +7,12 @@ which one tracks and the other doesn't disagree about who is master.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from keepbus.config.check_values import FileWeight
-from keepbus.config.diagnostics import Note
+from keepbus.config.diagnostics import Findings, Note
 from keepbus.config.keywords import grammar
 from keepbus.config.kinds import KINDS
 from keepbus.config.model import (
@@ -277,6 +277,41 @@ class Trackables:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class GroupTracking:
+    """What a sync group says of its members' trackers."""
+
+    tracks: tuple[Track, ...]
+    """Of every member."""
+    weighted: bool
+    """`sync_group_tracking_weight`."""
+    block: Statement
+
+
+def join(findings: Findings, instance: VrrpInstance, group: GroupTracking) -> VrrpInstance:
+    """A member with its group's trackers. As keepalived 2.2.7: a group's own weights count in any case, those
+    of a member only with `sync_group_tracking_weight`, and a group's line replaces a member's."""
+    of_group = {(track.kind, track.name) for track in group.tracks}
+    own = instance.trackers if group.weighted else disarmed(instance.trackers)
+    if own != instance.trackers:
+        findings.warning(
+            "disarmed",
+            f"`{instance.name}` is in a sync group: the weights of what it tracks itself do not count",
+            group.block.at(0, 2),
+            advice="write `sync_group_tracking_weight` in the group, or track there",
+        )
+    for track in own:
+        if (track.kind, track.name) in of_group:
+            findings.warning(
+                "tracked-twice",
+                f"{track.kind} {track.name} is tracked by `{instance.name}` and by its sync group; "
+                "the group's line counts",
+                group.block.at(0, 2),
+            )
+    kept = (track for track in own if (track.kind, track.name) not in of_group)
+    return replace(instance, trackers=(*kept, *group.tracks))
+
+
 def disarmed(tracks: Iterable[Track]) -> tuple[Track, ...]:
     """What a member of a sync group without `sync_group_tracking_weight` tracks (features 7): no weights, so
     that its members have one priority. As keepalived, processes keep theirs."""
@@ -287,9 +322,3 @@ def disarmed(tracks: Iterable[Track]) -> tuple[Track, ...]:
         elif track.kind is TrackerKind.INTERFACE or (track.kind is TrackerKind.FILE and track.weight == 1):
             kept.append(replace(track, weight=0))
     return tuple(kept)
-
-
-def merged(own: Collection[Track], of_group: Iterable[Track]) -> tuple[Track, ...]:
-    """A member's trackers and its group's; where both name one, the member's own line counts."""
-    known = {(track.kind, track.name) for track in own}
-    return (*own, *(track for track in of_group if (track.kind, track.name) not in known))

@@ -136,8 +136,8 @@ def _compile(
     track_files = build_track_files(tables, blocks["track_file"])
     trackables = Trackables(tables, blocks, track_files, root.children)
     instances, targets = build_instances(tables, blocks["vrrp_instance"], defaults, rules, trackables)
-    sync_groups, group_targets = build_sync_groups(
-        tables, blocks["vrrp_sync_group"], [instance.name for instance in instances]
+    sync_groups, group_targets, instances = build_sync_groups(
+        tables, blocks["vrrp_sync_group"], instances, trackables
     )
     checks = Checks(tables, track_files)
     groups = build_groups(tables, blocks["virtual_server_group"])

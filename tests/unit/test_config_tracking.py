@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from config_text import INSTANCE, codes, compile_text, find, instance, is_error, only_instance, told
 
-from keepbus.config.build_tracking import disarmed, merged
+from keepbus.config.build_tracking import disarmed
 from keepbus.config.compiler import Compiled
 from keepbus.config.model import (
     CheckerSection,
@@ -247,10 +247,40 @@ def test_members_of_a_sync_group_lose_their_weights() -> None:
     ]
 
 
-def test_a_groups_trackers_join_a_members() -> None:
-    own = (Track(kind=TrackerKind.SCRIPT, name="a", weight=1),)
-    of_group = (
-        Track(kind=TrackerKind.SCRIPT, name="a", weight=2),
-        Track(kind=TrackerKind.PROCESS, name="a", weight=3),
-    )
-    assert merged(own, of_group) == (own[0], of_group[1])
+GROUPED = """
+vrrp_sync_group G {{
+    group {{
+        VI_1
+    }}
+{group}
+}}
+"""
+
+
+# As keepalived 2.2.7: with a script that succeeds it makes 120, 120, 100, 120, 130 of priority 100.
+@pytest.mark.parametrize(
+    ("member", "group", "weights", "code"),
+    [
+        ("", "track_script {\nchk weight 20\n}", (20,), ""),
+        ("", "sync_group_tracking_weight\ntrack_script {\nchk weight 20\n}", (20,), ""),
+        ("chk weight 20", "", (), "disarmed"),
+        ("chk weight 20", "sync_group_tracking_weight", (20,), ""),
+        (
+            "chk weight 20",
+            "sync_group_tracking_weight\ntrack_script {\nchk weight 30\n}",
+            (30,),
+            "tracked-twice",
+        ),
+        ("chk", "", (0,), ""),
+        ("chk weight 20", "global_tracking", (20,), "deprecated"),
+    ],
+)
+def test_what_a_sync_group_makes_of_its_members_trackers(
+    tmp_path: Path, member: str, group: str, weights: tuple[int, ...], code: str
+) -> None:
+    own = f"track_script {{\n{member}\n}}" if member else ""
+    text = SCRIPT.replace("@", "") + INSTANCE.replace("@", own) + GROUPED.format(group=group)
+    compiled = compile_text(tmp_path, text)
+    assert tuple(track.weight for track in only_instance(compiled).trackers) == weights
+    found = set(codes(compiled)) - {"one-member", "defined-below", "not-tracked"}
+    assert found == ({code} if code else set())
