@@ -49,6 +49,7 @@ _PLAIN = (
     "higher_prio_send_advert",
     "down_timer_adverts",
     "skip_check_adv_addr",
+    "promote_secondaries",
     "owner_ignore_adverts",
     "dont_track_primary",
     "one_way_yield_us",

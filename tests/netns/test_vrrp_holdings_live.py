@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -268,14 +269,17 @@ def test_an_address_that_a_backup_must_not_hold(ours: Ours) -> None:
 
 def test_the_primary_address_changes(ours: Ours) -> None:
     """R-F54, M12: a master speaks from the new address, with a checksum that others take; or is in FAULT."""
-    ours.start()
+    sysctl = ("sysctl", "-n", "net.ipv4.conf.eth0.promote_secondaries")
+    before = ours.spaces.run(ours.name, *sysctl)
+    ours.start(CONFIGURATION.replace("priority 100", "priority 100\n    promote_secondaries"))
+    # Else the virtual addresses go with the primary one.
+    assert ours.spaces.run(ours.name, *sysctl).strip() == "1"
     peer = f"{ours.name}p"
     ours.ip("address", "add", "10.9.0.7/24", "dev", "eth0")
     wire = ours.router.directory / "wire"
     tcpdump = ["tcpdump", "-l", "-n", "-v", "--immediate-mode", "-i", "eth0", "vrrp"]
     capture = ours.spaces.start(peer, tcpdump, wire)
     wait_for("tcpdump", lambda: wire.exists() and "listening" in wire.read_text(encoding="utf-8"))
-    ours.spaces.run(ours.name, "sysctl", "-qw", "net.ipv4.conf.eth0.promote_secondaries=1")
     transitions = _transitions(ours)
     ours.ip("address", "del", "10.9.0.1/24", "dev", "eth0")
     wait_for("adverts from the new address", lambda: "10.9.0.7 > 224.0.0.18" in wire.read_text(), 4)
@@ -287,3 +291,33 @@ def test_the_primary_address_changes(ours: Ours) -> None:
     assert "has no IPv4 address to send from" in _history(ours)[-1]
     ours.ip("address", "add", "10.9.0.8/24", "dev", "eth0")
     wait_for("master again", lambda: ours.router.has(VIP), 8)
+    ours.router.kill()
+    ours.router.start()
+    wait_for("it began", lambda: any(word in ours.router.text() for word in ("goes on as", "not resumed")))
+    assert ours.router.stop() == 0
+    assert ours.spaces.run(ours.name, *sysctl) == before
+
+
+def test_leaving_master_is_gone_within_50_ms(ours: Ours) -> None:
+    """K8: seen by the kernel's own news: from the priority 0 advert to the last removal."""
+    ours.start()
+    seen = ours.router.directory / "seen"
+    monitor = ours.spaces.start(ours.name, ["ip", "-ts", "monitor", "address", "route", "rule"], seen)
+    wire = ours.router.directory / "wire"
+    tcpdump = ["tcpdump", "-l", "-n", "-tt", "--immediate-mode", "-i", "eth0", "vrrp"]
+    capture = ours.spaces.start(ours.name, tcpdump, wire)
+    wait_for("an advert", lambda: wire.exists() and "prio 100" in wire.read_text(encoding="utf-8"))
+    assert ours.router.stop() == 0
+    wait_for("priority 0", lambda: "prio 0" in wire.read_text(encoding="utf-8"))
+    ours.spaces.stop(monitor)
+    ours.spaces.stop(capture)
+    left_s = float(next(line for line in wire.read_text().splitlines() if "prio 0" in line).split()[0])
+    gone = [line for line in seen.read_text().splitlines() if "Deleted" in line and "10.9.0.10" in line]
+    moments = [_moment(line) for line in gone]
+    assert len(gone) >= 3
+    assert max(moments) - left_s < 0.05
+
+
+def _moment(line: str) -> float:
+    """Of a line of `ip -ts`, which begins with [2026-01-31T12:00:00.123456]."""
+    return datetime.fromisoformat(line.split("]")[0].lstrip("[")).timestamp()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from keepbus_vrrp import events, route_codec, rule_codec
-from keepbus_vrrp.effects import STATICS, Advertise, Announce, Ask, Install, Remove, WatchRoutes
+from keepbus_vrrp.effects import STATICS, Advertise, Announce, Ask, Install, Remove, Sysctls, WatchRoutes
 from vrrp_router import INDEX, VIP, Router, address, advert, config, kernel, link, priorities
 
 from keepbus.config.model import Route, Rule, Statics, VirtualAddress, VrrpSection
@@ -353,3 +353,27 @@ def address_told(scene: Scene) -> list[tuple[str, str, str]]:
         for effect in scene
         if isinstance(effect, Publish) and isinstance(effect.body, AddressChanged)
     ]
+
+
+def test_promote_secondaries() -> None:
+    """Features 6.1: from start to stop, and anew for an interface that was made again."""
+    wanted = Sysctls((("net/ipv4/conf/eth0/promote_secondaries", "1"),))
+    router = Router(promote_secondaries=True)
+    assert router.scene.of(Sysctls) == [wanted]
+    router.at(1, link(up=False))
+    assert router.at(2, link()).of(Sysctls) == [wanted]
+    assert router.reload(3, config(promote_secondaries=True, priority=99)).of(Sysctls) == []
+    assert router.stop(4).of(Sysctls) == [Sysctls(())]
+    assert Router().stop(1).of(Sysctls) == []
+
+
+def test_excluded_addresses_are_announced_like_the_others() -> None:
+    """G10: one frame for each in every round, those of the adverts first."""
+    excluded = VirtualAddress(address="192.0.2.2", prefix=24, interface="eth0")
+    router = Router(virtual_addresses_excluded=(excluded,))
+    seconds = (router.instance.timer.due_at_ns - ns(0)) / 1e9
+    router.at(seconds)
+    scene = router.at(seconds, router.confirmed())
+    frames = [frame for effect in scene if isinstance(effect, Announce) for _, frame in effect.frames]
+    targets = [frame[38:42] for frame in frames]
+    assert targets == [bytes((192, 0, 2, 1)), bytes((192, 0, 2, 2))] * 5

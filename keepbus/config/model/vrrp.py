@@ -174,6 +174,8 @@ class VrrpInstance:
     skip_check_adv_addr: bool = False
     owner_ignore_adverts: bool = False
     """Priority 255 only: adverts of others are dropped."""
+    promote_secondaries: bool = False
+    """The kernel keeps secondary addresses of the interface when their primary one goes."""
     virtual_routes: tuple[Route, ...] = ()
     virtual_rules: tuple[Rule, ...] = ()
     static_interfaces: tuple[str, ...] = ()

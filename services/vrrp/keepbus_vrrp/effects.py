@@ -112,6 +112,13 @@ class Ask(NamedTuple):
     requests: tuple[Request, ...]
 
 
+class Sysctls(NamedTuple):
+    """Have these kernel settings and no others; what is not wanted any more becomes what it was."""
+
+    wanted: tuple[tuple[str, str], ...]
+    """Path below /proc/sys, and value."""
+
+
 class WatchRoutes(NamedTuple):
     """Be told of routes and rules that others remove, or not any more."""
 

@@ -16,6 +16,7 @@ from keepbus_vrrp.memory import Memory
 from keepbus_vrrp.netlink import Address
 from keepbus_vrrp.route_news import RouteNews
 from keepbus_vrrp.sockets import AdvertSocket, AnnounceSocket, open_ah_socket, open_socket
+from keepbus_vrrp.sysctls import Sysctls
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _CLOCK_TOLERANCE_NS = 1_000_000
@@ -34,6 +35,7 @@ class Shell:
         self._sockets: dict[Endpoint, AdvertSocket] = {}
         self._ah_sockets: dict[Endpoint, AdvertSocket] = {}
         self._route_news: RouteNews | None = None
+        self._sysctls = Sysctls(run_dir / "vrrp" / "sysctls")
         self._failing: set[str] = set()
         self._wall_offset_ns = 0
         loop.watch(self._kernel.fileno(), self._kernel.news)
@@ -52,6 +54,7 @@ class Shell:
             effects.Gather: self._gather,
             effects.Ask: self._ask,
             effects.WatchRoutes: self._watch_routes,
+            effects.Sysctls: self._set_sysctls,
         }
 
     def perform(self, effect: Effect, _now_ns: int) -> Iterable[Event] | None:
@@ -65,6 +68,12 @@ class Shell:
             return []
         self._wall_offset_ns = offset_ns
         return [events.WallClock(offset_ns)]
+
+    def look_at_sysctls(self, _now_ns: int) -> list[Event]:
+        """Complain of kernel settings that somebody else changed (R-F50)."""
+        for complaint in self._sysctls.changed():
+            self._complain(complaint)
+        return []
 
     def close(self) -> None:
         """Close everything."""
@@ -118,6 +127,10 @@ class Shell:
             events.Refused(effect.holder, request.name, error)
             for request, error in self._kernel.ask(effect.requests)
         ]
+
+    def _set_sysctls(self, effect: effects.Sysctls) -> None:
+        for complaint in self._sysctls.want(dict(effect.wanted)):
+            self._complain(complaint)
 
     def _watch_routes(self, effect: effects.WatchRoutes) -> None:
         if effect.wanted and self._route_news is None:

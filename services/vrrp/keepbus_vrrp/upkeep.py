@@ -13,7 +13,7 @@ from keepbus.config.model import VrrpSection
 from keepbus.contracts.vrrp import VrrpState
 from keepbus.runtime.machine import Log
 from keepbus_vrrp import events, publication, strangers
-from keepbus_vrrp.effects import STATICS, WatchRoutes
+from keepbus_vrrp.effects import STATICS, Sysctls, WatchRoutes
 from keepbus_vrrp.holdings import Held, Holdings, is_tracked
 from keepbus_vrrp.instance import Instance
 from keepbus_vrrp.netlink import AddressMessage
@@ -29,6 +29,8 @@ class Upkeep:
         self._instances = instances
         self.statics = Statics(turn)
         self._watching = False
+        self._promoting: dict[str, None] = {}
+        """Interfaces of instances with `promote_secondaries`."""
         self._lost: list[Callable[[Holdings], Held | None]] = []
         self._addresses: list[AddressMessage] = []
         self._links: list[str] = []
@@ -52,6 +54,10 @@ class Upkeep:
             self._turn.effects.append(WatchRoutes(self._watching))
         if statics != self.statics.wanted:
             self.statics.apply(statics)
+        promoting = dict.fromkeys(each.interface for each in section.instances if each.promote_secondaries)
+        if promoting != self._promoting:
+            self._promoting = promoting
+            self._set_sysctls()
 
     @property
     def pending(self) -> bool:
@@ -71,6 +77,8 @@ class Upkeep:
         links, self._links = self._links, []
         messages, self._addresses = self._addresses, []
         finders, self._lost = self._lost, []
+        if any(interface in self._promoting for interface in links):
+            self._set_sysctls()  # one that was made again has the kernel's defaults
         for interface in links:
             self.statics.link_up(interface)
             for instance in self._instances.values():
@@ -93,6 +101,13 @@ class Upkeep:
         """The end."""
         if not keep:
             self.statics.drop()
+        if self._promoting:
+            self._promoting = {}
+            self._set_sysctls()
+
+    def _set_sysctls(self) -> None:
+        names = (f"net/ipv4/conf/{interface}/promote_secondaries" for interface in self._promoting)
+        self._turn.effects.append(Sysctls(tuple((name, "1") for name in names)))
 
     def _settle(self, find: Callable[[Holdings], Held | None]) -> None:
         held = find(self.statics.held)
