@@ -7,6 +7,7 @@ name and its fields. Fed to a fresh machine in the same order it gives the same 
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,9 @@ class Recorder:
 
     def __init__(self, path: Path) -> None:
         """Raises OSError when the file cannot be made."""
-        self._file = path.open("ab", buffering=0)
+        # It holds the configuration, passwords and keys included (A7).
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        self._file = os.fdopen(descriptor, "ab", buffering=0)
         self._packer = msgpack.Packer()
 
     def turn(self, now_ns: int, events: Sequence[Event]) -> None:

@@ -27,6 +27,11 @@ FRAMES = {"garp-real-mac", "na-unsolicited-virtual-mac", "v2-on-ethernet", "v3-i
 ADVERTS = [vector for vector in VECTORS if vector["name"] not in LATER | FRAMES]
 
 
+def named(vector: dict[str, Any]) -> str:
+    """The statements of conformance that it is about, and its name."""
+    return " ".join([*vector.get("statements", ()), vector["name"]])
+
+
 def family_of(vector: dict[str, Any]) -> Family:
     return IPV6 if ":" in vector["src"] else IPV4
 
@@ -94,7 +99,7 @@ def test_every_vector_is_placed() -> None:
     assert len(ADVERTS) == 70
 
 
-@pytest.mark.parametrize("vector", ADVERTS, ids=lambda vector: str(vector["name"]))
+@pytest.mark.parametrize("vector", ADVERTS, ids=named)
 def test_advert(vector: dict[str, Any]) -> None:
     result = examine(vector)
     wanted = vector["expect"]
@@ -127,9 +132,9 @@ ACCEPTED = [
 ]
 
 
-@pytest.mark.parametrize("vector", ACCEPTED, ids=lambda vector: str(vector["name"]))
+@pytest.mark.parametrize("vector", ACCEPTED, ids=named)
 def test_encoded_again_it_is_the_same(vector: dict[str, Any]) -> None:
-    """F15."""
+    """F15; in network order (F12)."""
     result = examine(vector)
     assert isinstance(result, packet.Advert)
     receiver = expected(vector)

@@ -38,7 +38,7 @@ from keepbus_vrrp.timers import (
         (3, 40_950, 254, 319.921875, 123169.921875),
     ],
 )
-def test_t1_to_t5_intervals(
+def test_t1_t2_t3_t4_t5_intervals(
     version: int, interval_ms: int, priority: int, skew_ms: float, down_ms: float
 ) -> None:
     """The table of conformance section 7; whole microseconds, rounded up."""
