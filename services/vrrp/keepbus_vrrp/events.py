@@ -16,7 +16,7 @@ Memory = tuple[str, int, int, tuple[int, ...]]
 
 class WallClock(NamedTuple):
     """The difference of the wall clock to CLOCK_BOOTTIME, nanoseconds: told at the start and when it
-    changed. Used for what people read, never for the protocol (T8)."""
+    changed. Used for what people read and for the age of authenticated adverts, never for a timer (T8)."""
 
     offset_ns: int
 

@@ -54,5 +54,5 @@ class Turn:
 
     @property
     def wall_ns(self) -> int:
-        """Wall clock, for people."""
+        """Wall clock, for people and for the age of authenticated adverts."""
         return self.now_ns + self.wall_offset_ns
