@@ -135,7 +135,7 @@ class Life:
 
 @settings(max_examples=300, deadline=None)
 @given(steps=st.lists(step, max_size=25))
-def test_table_converges_and_stays(steps: list[tuple[Any, ...]]) -> None:
+def test_r_f87_table_converges_and_stays(steps: list[tuple[Any, ...]]) -> None:
     life = Life()
     for name, *values in steps:
         life.do(name, *values)

@@ -73,6 +73,7 @@ class Play:
         self.loses_answers = False
         """True: commands are carried out and said to have failed."""
         self.read_error = ""
+        self.reading_took_ns = 1000
         self.silent = False
         """True: the driver's answer to a write does not come by itself."""
         self.deaf = False
@@ -182,7 +183,7 @@ class Play:
 
     def reading(self) -> TableRead:
         """What the driver answers to a reading now."""
-        return TableRead(self.found(), 1000, WALL_NS, self.read_error)
+        return TableRead(self.found(), self.reading_took_ns, WALL_NS, self.read_error)
 
     def found(self) -> tuple[FoundService, ...]:
         if self.read_error:

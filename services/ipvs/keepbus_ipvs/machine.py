@@ -238,16 +238,15 @@ class Machine:
         counts = self._say.counts
         for command, error in zip(commands, event.errors, strict=True):
             key = command.service.key
-            pool = self._pools.owners.get(key)
-            if pool is not None:
-                self._touched[pool.name] = pool
+            pools = self._pools.of((key,))
+            self._touched |= pools
             if error:
                 counts.errors += 1
                 counts.last_error = f"{words.of_command(command)}: {error}"
                 continue
             counts.writes += 1
             counts.drift_repaired += key in self._repairing
-            cause = "" if pool is None else pool.cause
+            cause = next((pool.cause for pool in pools.values()), "")
             self._say.change(self._pools.name_of(key), command, self._reason(command), cause)
         self._repairing -= {command.service.key for command in commands}
 
@@ -381,6 +380,7 @@ class Machine:
             # There is more to write, and that comes first.
             return
         self._say.changes(self._now_ns)
+        self._touched |= self._pools.of(self._table.take_healed())
         if self._table.has_read or self._driver == "" or self._read_error:
             error = self._read_error or ("" if self._driver else self._driver_detail)
             self._say.virtual_servers(self._touched.values(), self._table, error, self._now_ns)

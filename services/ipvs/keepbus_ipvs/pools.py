@@ -6,6 +6,7 @@ belongs to one virtual server, the first one in the file.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from keepbus.config.model import VirtualServer
@@ -96,6 +97,10 @@ class Pools:
     def all_heard(self) -> bool:
         """True when every check has told something."""
         return self.users.keys() <= self.verdicts.keys()
+
+    def of(self, keys: Iterable[ServiceKey]) -> dict[str, Pool]:
+        """The pools of services, by name."""
+        return {pool.name: pool for key in keys if (pool := self.owners.get(key)) is not None}
 
     def name_of(self, key: ServiceKey) -> str:
         """The virtual server of a service; the service in ipvsadm's words when it has none any more."""

@@ -52,6 +52,7 @@ class Reconciler:
         # Insertion order is the order of writing; a dict, because a set has none.
         self._dirty: dict[ServiceKey, None] = {}
         self._unsure: set[ServiceKey] = set()
+        self._healed: set[ServiceKey] = set()
 
     def want(self, key: ServiceKey, entry: Entry | None) -> None:
         """Set what is wanted of one service; None: that it is not there."""
@@ -149,6 +150,11 @@ class Reconciler:
                 self._settle(key)
         return failed
 
+    def take_healed(self) -> set[ServiceKey]:
+        """Services that are right again after an error, since the last call."""
+        healed, self._healed = self._healed, set()
+        return healed
+
     def write_at_ns(self, now_ns: int) -> int | None:
         """When `batch` may next have something to give: now, at a retry, or None."""
         if not self.has_read:
@@ -162,7 +168,8 @@ class Reconciler:
 
     def _settle(self, key: ServiceKey) -> None:
         self._dirty.pop(key, None)
-        self.retries.pop(key, None)
+        if self.retries.pop(key, None) is not None:
+            self._healed.add(key)
         if key not in self.wanted:
             self.owned.discard(key)
             self.connections.pop(key, None)
