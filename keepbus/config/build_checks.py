@@ -77,10 +77,12 @@ class Checks:
         if own is None:
             return []
         uses = []
+        suspended = {"ha_suspend": inherited["ha_suspend"]} if inherited.get("ha_suspend") else {}
         for values in _places(kind, fields, inner, inherited):
             place = self._place(kind, values, block, address, port)
             if place is not None:
-                check = self._intern(Check(id="", kind=kind, **own, **place, **_schedule(kind, values)))
+                made = Check(id="", kind=kind, **own, **place, **_schedule(kind, values), **suspended)
+                check = self._intern(made)
                 uses.append(CheckUse(check=check.id, alpha=values.get("alpha", False)))
         return uses
 

@@ -37,6 +37,8 @@ class Place:
     """The one that packets keep which are not rewritten; None: each service has its own."""
     marked: bool
     """True when there are marks: then nobody knows the port."""
+    holders: tuple[str, ...] = ()
+    """Instances that have one of its addresses."""
 
 
 def read_target(tables: TableReader, block: Statement) -> tuple[str, int] | None:
@@ -62,13 +64,15 @@ def read_target(tables: TableReader, block: Statement) -> tuple[str, int] | None
 class RealServers:
     """Builds the real servers of one virtual server, in the order of the file."""
 
-    def __init__(self, tables: TableReader, checks: Checks, fields: Fields, place: Place) -> None:
-        """fields are the virtual server's."""
+    def __init__(
+        self, tables: TableReader, checks: Checks, fields: Fields, place: Place, *, suspend: bool
+    ) -> None:
+        """fields are the virtual server's; suspend: its checks rest without its address."""
         self._tables = tables
         self._findings = tables.findings
         self._checks = checks
         self._place = place
-        self._inherited = fields.given(_INHERITED)
+        self._inherited = {**fields.given(_INHERITED), "ha_suspend": place.holders if suspend else ()}
         self._weight: int = fields.get("weight", 1)
         self._servers: dict[tuple[str, int], RealServer] = {}
 

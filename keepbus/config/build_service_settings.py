@@ -34,6 +34,8 @@ class ServiceSettings:
         self._identity = identity
         self._members: Collection[GroupMember] = identity.get("members", ())
         self._place = place
+        self.suspends = self._ha_suspend()
+        """True when its checks rest while its address is elsewhere."""
 
     def build(self, protocol: Protocol, real_servers: Iterable[RealServer]) -> dict[str, Any]:
         """As fields of the model."""
@@ -45,7 +47,7 @@ class ServiceSettings:
             "persistence_granularity": self._granularity(),
             "quorum": quorum,
             "hysteresis": hysteresis,
-            "ha_suspend": self._ha_suspend(),
+            "ha_suspend": self._place.holders if self.suspends else (),
         }
 
     def _flags(self) -> tuple[str, ...]:
@@ -118,11 +120,11 @@ class ServiceSettings:
         return ""
 
     def _ha_suspend(self) -> bool:
-        if not self._fields.get("ha_suspend") or not self._place.marked:
-            return bool(self._fields.get("ha_suspend"))
+        if not self._fields.get("ha_suspend") or self._place.holders:
+            return bool(self._place.holders and self._fields.get("ha_suspend"))
         self._findings.error(
             "ha-suspend",
-            "`ha_suspend` needs addresses, and a mark has none; it is ignored",
+            "`ha_suspend` needs an address of a vrrp_instance of this file, and no mark; it is ignored",
             self._fields.where("ha_suspend"),
             lenient=True,
         )

@@ -45,12 +45,16 @@ def build_virtual_servers(
     checks: Checks,
     groups: Mapping[str, Group],
     ipvs_driver: str,
+    holders: Mapping[str, tuple[str, ...]] | None = None,
 ) -> tuple[VirtualServer, ...]:
-    """All virtual servers that can be used; ipvs_driver as for `compile_file`."""
+    """All virtual servers that can be used; ipvs_driver as for `compile_file`.
+
+    holders: names of the instances that have a virtual address, by that address.
+    """
     servers: dict[str, tuple[VirtualServer, Statement]] = {}
     taken: dict[tuple[ServiceAddress, str], Statement] = {}
     for block in blocks:
-        server = _VirtualServer(tables, block, checks, groups).build()
+        server = _VirtualServer(tables, block, checks, groups, holders or {}).build()
         if server is None:
             continue
         first = _first_with_the_same(server, block, taken)
@@ -105,13 +109,19 @@ class _VirtualServer:
     """Builds one virtual server."""
 
     def __init__(
-        self, tables: TableReader, block: Statement, checks: Checks, groups: Mapping[str, Group]
+        self,
+        tables: TableReader,
+        block: Statement,
+        checks: Checks,
+        groups: Mapping[str, Group],
+        holders: Mapping[str, tuple[str, ...]],
     ) -> None:
         self._tables = tables
         self._findings = tables.findings
         self._block = block
         self._checks = checks
         self._groups = groups
+        self._holders = holders
         self._found: list[tuple[Statement, Method]] = []
         self._before_first: dict[str, Statement] = {}
 
@@ -124,7 +134,8 @@ class _VirtualServer:
         method = self._method(fields)
         members: tuple[GroupMember, ...] = identity.get("members", ())
         place = self._place(identity, members, fields)
-        servers = RealServers(self._tables, self._checks, fields, place)
+        settings = ServiceSettings(self._findings, fields, identity, place)
+        servers = RealServers(self._tables, self._checks, fields, place, suspend=settings.suspends)
         for block, default in self._found:
             servers.add(block, default)
         real_servers = servers.all()
@@ -153,7 +164,7 @@ class _VirtualServer:
             protocol=protocol,
             forwarding=method.forwarding,
             tunnel=method.tunnel,
-            **ServiceSettings(self._findings, fields, identity, place).build(protocol, real_servers),
+            **settings.build(protocol, real_servers),
             sorry_server=servers.sorry_server(fields, method),
             real_servers=real_servers,
             **fields.given(_PLAIN),
@@ -221,7 +232,14 @@ class _VirtualServer:
             families=tuple(families),
             port=identity.get("port") if "port" in identity else (min(ports) if len(ports) == 1 else None),
             marked=marked,
+            holders=() if marked else self._holders_of(addresses, members),
         )
+
+    def _holders_of(self, addresses: Collection[str], members: Collection[GroupMember]) -> tuple[str, ...]:
+        """Instances with one of these addresses, or one within a range of the group."""
+        ends = [member.last_address for member in members if member.last_address]
+        found = [name for each in (*addresses, *ends) for name in self._holders.get(each, ())]
+        return tuple(dict.fromkeys(found))
 
     def _on_block(self, _keyword: str, statement: Statement, fields: Fields) -> None:
         # lvs_method counts for the real servers that follow it.

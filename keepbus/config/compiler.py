@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import pwd
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +28,7 @@ from keepbus.config.model import (
     Configuration,
     GlobalDefs,
     NotifySection,
+    VrrpInstance,
     VrrpSection,
 )
 from keepbus.config.reader import Fields, TableReader
@@ -141,7 +142,9 @@ def _compile(
     )
     checks = Checks(tables, track_files)
     groups = build_groups(tables, blocks["virtual_server_group"])
-    virtual_servers = build_virtual_servers(tables, blocks["virtual_server"], checks, groups, ipvs_driver)
+    virtual_servers = build_virtual_servers(
+        tables, blocks["virtual_server"], checks, groups, ipvs_driver, _holders(instances)
+    )
     if not global_defs.script_user and tables.without_user and not has_script_user():
         _tell_without_user(findings, tables.without_user)
     return Configuration(
@@ -167,6 +170,15 @@ def _compile(
             enable_script_security=global_defs.enable_script_security,
         ),
     )
+
+
+def _holders(instances: Iterable[VrrpInstance]) -> dict[str, tuple[str, ...]]:
+    """The instances of each virtual address."""
+    holders: dict[str, tuple[str, ...]] = {}
+    for instance in instances:
+        for each in (*instance.virtual_addresses, *instance.virtual_addresses_excluded):
+            holders[each.address] = (*holders.get(each.address, ()), instance.name)
+    return holders
 
 
 def _tell_without_user(findings: Findings, scripts: list[Statement]) -> None:

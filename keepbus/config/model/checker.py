@@ -139,6 +139,8 @@ class Check:
     misc: MiscCommand | None = None
     file: TrackedFile | None = None
     """Each of these for its own kind, and None for the others."""
+    ha_suspend: tuple[str, ...] = ()
+    """Instances one of which must hold its addresses here; empty: it is always made."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -155,8 +155,8 @@ class VirtualServer:
     hysteresis: int = 0
     alpha: bool = False
     omega: bool = False
-    ha_suspend: bool = False
-    """Verdicts count only while this node holds the address."""
+    ha_suspend: tuple[str, ...] = ()
+    """Instances that hold its address: its checks rest while none of them does here; empty: never."""
     sorry_server: SorryServer | None = None
     real_servers: tuple[RealServer, ...] = ()
     quorum_up: Script | None = None

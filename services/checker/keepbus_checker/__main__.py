@@ -18,7 +18,10 @@ def main() -> None:
     runner = fork()
     privileges.give_up()
     service = Service(
-        "checker", about="Probe the real servers and tell their verdicts.", section=CheckerSection
+        "checker",
+        about="Probe the real servers and tell their verdicts.",
+        section=CheckerSection,
+        topics=("state/vrrp/instance/",),
     )
     shell = Shell(service.loop, runner=runner)
     service.run(Machine(seed=random.SystemRandom().getrandbits(64), most_open=most_open()), shell.perform)

@@ -34,6 +34,7 @@ from keepbus_checker.effects import (
 from keepbus_checker.events import FileRead, Outcome, ProbeAdvanced, ProbeEnded, ProbesConnected
 from keepbus_checker.schedule import Schedule
 from keepbus_checker.spread import Spread
+from keepbus_checker.suspension import Suspension
 from keepbus_checker.tally import Tally
 from keepbus_checker.tracking import Trackers
 
@@ -80,6 +81,7 @@ class Machine:
         """As told last."""
         self._targets = 0
         self._tally = Tally()
+        self._suspension = Suspension()
         self._trackers = Trackers(self._tally)
 
     def wake_at_ns(self) -> int | None:
@@ -130,7 +132,7 @@ class Machine:
         number = self._last_probe
         room = min(self._most_open - len(probing), _MOST_STARTS_PER_TURN)
         for course in self._schedule.take_due(now_ns, room):
-            if course.gone:
+            if course.gone or self._suspension.puts_off(course, now_ns, self._schedule):
                 continue
             check = course.check
             number += 1
@@ -358,6 +360,7 @@ class Machine:
     def _bus_message(self, event: BusMessage, now_ns: int, effects: list[Effect]) -> None:
         """Take over the verdict of an earlier process, unless this one has its own by now."""
         told = event.message.body
+        self._suspension.hear(event.message.topic, told)
         if not isinstance(told, CheckVerdict):
             return
         course = self._courses.get(told.check)
