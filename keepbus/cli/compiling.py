@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from keepbus.cli.bar import Bar
 from keepbus.cli.findings import render
 from keepbus.cli.terminal import Paint, colour_wanted
 from keepbus.config import ipvs_drivers
@@ -22,9 +23,14 @@ def compile_and_tell(
 
     ipvs_driver is what the operator chose.
     """
-    compiled = compile_file(
-        path, permissive=permissive, config_id=config_id, ipvs_driver=limiting_driver(ipvs_driver)
-    )
+    with Bar(sys.stderr) as bar:
+        compiled = compile_file(
+            path,
+            permissive=permissive,
+            config_id=config_id,
+            ipvs_driver=limiting_driver(ipvs_driver),
+            progress=bar,
+        )
     if compiled.diagnostics:
         for line in render(compiled, Paint(colour_wanted(sys.stderr))):
             print(line, file=sys.stderr)

@@ -52,6 +52,7 @@ class Node:
     """Per instance."""
     virtual_servers: tuple[ipvs.VirtualServer, ...]
     table: ipvs.Table | None
+    sync_daemon: ipvs.SyncDaemon | None
     verdicts: Mapping[str, checker.CheckVerdict]
     """Per check."""
     trackers: Mapping[str, checker.Tracker]
@@ -110,6 +111,9 @@ class Node:
                 yield f"{server.name}: {server.error}"
             if not server.quorum_up:
                 yield f"{server.name} has no quorum: weight {server.weight_up}, {server.quorum} wanted"
+        if self.sync_daemon is not None and self.sync_daemon.error:
+            yield f"lvs_sync_daemon: {self.sync_daemon.error}"
+        for server in self.virtual_servers:
             for real in server.real_servers:
                 if real.verdict is checker.Verdict.DOWN:
                     yield f"{real.address} of {server.name} is down: {real.reason}"
@@ -144,6 +148,7 @@ def assemble(states: Mapping[str, Message], now_ns: int, generation: int = 0) ->
         adverts={body.name: body for body in _bodies(vrrp.Statistics, states)},
         virtual_servers=tuple(_bodies(ipvs.VirtualServer, states)),
         table=next(_bodies(ipvs.Table, states), None),
+        sync_daemon=next(_bodies(ipvs.SyncDaemon, states), None),
         verdicts={body.check: body for body in _bodies(checker.CheckVerdict, states)},
         trackers={body.tracker: body for body in _bodies(checker.Tracker, states)},
         notified={body.name: body for body in _bodies(notify.Notified, states)},

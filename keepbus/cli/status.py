@@ -217,6 +217,7 @@ def _virtual_servers(node: Node, paint: Paint, width: int | None) -> Iterator[st
     stale = paint("  (as ipvs said last: it is silent)", "red") if node.silent("ipvs") else ""
     yield ""
     yield paint("virtual servers", "bold") + driver + stale
+    yield from _sync_daemon(node, paint)
     for server in node.virtual_servers:
         up = paint("up", "green", "bold") if server.quorum_up else paint("DOWN", "red", "bold")
         persistence = f" persistent {server.persistence_timeout_s} s" if server.persistence_timeout_s else ""
@@ -233,8 +234,22 @@ def _virtual_servers(node: Node, paint: Paint, width: int | None) -> Iterator[st
             yield f"    sorry server {clean(server.sorry_server)} {active}"
 
 
+def _sync_daemon(node: Node, paint: Paint) -> Iterator[str]:
+    daemon = node.sync_daemon
+    if daemon is None:
+        return
+    follows = f" with {daemon.instance}" if daemon.instance else ""
+    running = daemon.running or paint("not running", "red")
+    where = clean(f"{daemon.interface} id {daemon.sync_id}")
+    yield f"  connections synchronized on {where}: {running}{clean(follows)}"
+    if daemon.error:
+        yield paint(f"    {clean(daemon.error)}", "red")
+
+
 def _real_server(real: ipvs.RealServer, node: Node, paint: Paint) -> list[str]:
     verdict = paint(real.verdict.value, mood(real.verdict.value), "bold")
+    if real.drained:
+        verdict += paint(" drained", "yellow")
     weight = f"weight {real.weight}"
     if real.weight != real.configured_weight:
         weight += f" of {real.configured_weight}"

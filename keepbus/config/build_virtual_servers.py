@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from keepbus.config import ipvs_drivers
@@ -36,24 +36,32 @@ _PLAIN = (
     "smtp_alert",
     "snmp_name",
 )
+_TOLD_EVERY = 25
+
+Progress = Callable[[int, int], None]
+"""How many of how many virtual servers are built; called again and again."""
 _NAT = Method(Forwarding.NAT, Tunnel())
 
 
 def build_virtual_servers(
     tables: TableReader,
-    blocks: Iterable[Statement],
+    blocks: Sequence[Statement],
     checks: Checks,
     groups: Mapping[str, Group],
     ipvs_driver: str,
     holders: Mapping[str, tuple[str, ...]] | None = None,
+    progress: Progress | None = None,
 ) -> tuple[VirtualServer, ...]:
     """All virtual servers that can be used; ipvs_driver as for `compile_file`.
 
     holders: names of the instances that have a virtual address, by that address.
+    progress: told how far it is.
     """
     servers: dict[str, tuple[VirtualServer, Statement]] = {}
     taken: dict[tuple[ServiceAddress, str], Statement] = {}
-    for block in blocks:
+    for number, block in enumerate(blocks):
+        if progress is not None and number % _TOLD_EVERY == 0:
+            progress(number, len(blocks))
         server = _VirtualServer(tables, block, checks, groups, holders or {}).build()
         if server is None:
             continue

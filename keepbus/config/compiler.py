@@ -19,7 +19,7 @@ from keepbus.config.build_statics import StaticObjects
 from keepbus.config.build_sync_groups import build_sync_groups
 from keepbus.config.build_track_files import build_track_files
 from keepbus.config.build_tracking import BLOCKS, Trackables
-from keepbus.config.build_virtual_servers import build_virtual_servers
+from keepbus.config.build_virtual_servers import Progress, build_virtual_servers
 from keepbus.config.build_vrrp import build_instances
 from keepbus.config.diagnostics import Diagnostic, Findings, Severity
 from keepbus.config.keywords import knows
@@ -77,7 +77,12 @@ class Compiled:
 
 
 def compile_file(
-    path: Path, *, permissive: bool = False, config_id: str = "", ipvs_driver: str = ""
+    path: Path,
+    *,
+    permissive: bool = False,
+    config_id: str = "",
+    ipvs_driver: str = "",
+    progress: Progress | None = None,
 ) -> Compiled:
     """Compile a file. Never raises for what stands in the file, nor when it can't be read.
 
@@ -85,6 +90,7 @@ def compile_file(
     config_id: what `@ID` conditions compare with; the short host name when empty.
     ipvs_driver: a name of `keepbus.config.ipvs_drivers`; what that driver cannot carry is an error. `auto`
     says that nftables may have to stand in on this host: a warning. Empty: everything can be carried.
+    progress: called with how many of how many virtual servers are built.
     """
     config_id = config_id or os.uname().nodename.partition(".")[0]
     findings = Findings(permissive=permissive)
@@ -93,7 +99,7 @@ def compile_file(
     with _collector_paused():
         source = reader.read(path.absolute(), str(path))
         if source is not None:
-            configuration = _compile(source, path, reader, findings, config_id, ipvs_driver)
+            configuration = _compile(source, path, reader, findings, config_id, ipvs_driver, progress)
     return Compiled(
         configuration=None if findings.has_errors else configuration,
         diagnostics=findings.diagnostics(tuple(reader.names)),
@@ -113,7 +119,13 @@ def _collector_paused() -> Iterator[None]:
 
 
 def _compile(
-    source: Source, path: Path, reader: Reader, findings: Findings, config_id: str, ipvs_driver: str
+    source: Source,
+    path: Path,
+    reader: Reader,
+    findings: Findings,
+    config_id: str,
+    ipvs_driver: str,
+    progress: Progress | None,
 ) -> Configuration:
     root = Statement([""], source, 1, 0)
     root.children = parse(source, path.resolve(), reader, findings, config_id, knows)
@@ -143,7 +155,7 @@ def _compile(
     checks = Checks(tables, track_files)
     groups = build_groups(tables, blocks["virtual_server_group"])
     virtual_servers = build_virtual_servers(
-        tables, blocks["virtual_server"], checks, groups, ipvs_driver, _holders(instances)
+        tables, blocks["virtual_server"], checks, groups, ipvs_driver, _holders(instances), progress
     )
     if not global_defs.script_user and tables.without_user and not has_script_user():
         _tell_without_user(findings, tables.without_user)

@@ -267,3 +267,17 @@ def test_who_waits_for_a_tracker_is_a_problem() -> None:
         holds_addresses=False,
     )
     assert node(("vrrp", body)).problems() == ["VI_1 has not begun: waits for the first word of script chk"]
+
+
+def test_a_drained_server_and_the_sync_daemon_are_shown() -> None:
+    real = dataclasses.replace(
+        SERVER.real_servers[0], drained=True, weight=0, reason="drained by an operator"
+    )
+    daemon = ipvs.SyncDaemon(interface="eth0", sync_id=51, instance="VI_1", wanted="master", running="master")
+    shown = node(("ipvs", change(SERVER, real_servers=(real,))), ("ipvs", daemon))
+    page = text(shown)
+    assert "172.16.1.3:80  up drained  weight 0" in page
+    assert "connections synchronized on eth0 id 51: master with VI_1" in page
+    failing = node(("ipvs", SERVER), ("ipvs", change(daemon, running="", error="there is no interface eth0")))
+    assert "lvs_sync_daemon: there is no interface eth0" in failing.problems()
+    assert "not running" in text(failing)
