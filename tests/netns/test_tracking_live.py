@@ -275,3 +275,26 @@ def test_r_f9_checker_and_hub_may_die_and_nothing_moves(places: list[str], tmp_p
         assert fault.transitions == body.transitions + 1
     finally:
         node.destroy()
+
+
+def test_dont_track_primary_keeps_a_master_whose_cable_was_pulled(places: list[str], tmp_path: Path) -> None:
+    text = prepare(tmp_path) + one(100).replace("track_script", "dont_track_primary\n    track_script")
+    node = Node(places[0], text)
+    try:
+        node.start()
+        eventually("MASTER", lambda: state_of(node)[0] == "MASTER", 12, 0.2)
+        body = node.hear("state/vrrp/instance/", lambda m: m.body.state is VrrpState.MASTER, 5).body
+        ip("-n", f"kbnode{os.getpid()}sw", "link", "set", "p1", "down")
+        time.sleep(6)  # more than a lease and a master down interval
+        now = node.hear("state/vrrp/instance/", lambda m: m.body.name == "VI_1", 8).body
+        assert (now.state, now.transitions) == (VrrpState.MASTER, body.transitions)
+        shown = subprocess.run(
+            ["ip", "-n", places[0], "address", "show", "dev", INTERFACE],
+            capture_output=True,
+            check=True,
+            text=True,
+        ).stdout
+        assert "192.0.2.100/" in shown
+        assert "NO-CARRIER" in shown
+    finally:
+        node.destroy()
