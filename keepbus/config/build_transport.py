@@ -126,6 +126,7 @@ def build_transport(
         )
     peers = _peers(tables, fields, family, given.get("mcast_src_ip", ""))
     given["unicast_peers"] = peers
+    _check_reach(findings, fields, given)
     given["unicast_ttl"] = fields.get("unicast_ttl", _MOST_TTL)
     # Of version 3 over IPv4; the argument `never` and no keyword at all mean the same here (U6).
     old = fields.get("old_unicast_checksum") == ""
@@ -144,6 +145,21 @@ def warn_of_forgery(findings: Findings, fields: Fields, peers: Sequence[UnicastP
             fields.where("unicast_peers"),
             advice="use `auth_hmac`; for peers on the same link write `min_ttl 255` after the address",
         )
+
+
+def _check_reach(findings: Findings, fields: Fields, given: Mapping[str, Any]) -> None:
+    """The source of an IPv6 instance is link-local, if no other is named, and stays on the link."""
+    if given["family"] is AddressFamily.IPV4 or given.get("mcast_src_ip"):
+        return
+    for peer in given["unicast_peers"] or ():
+        if not ipaddress.IPv6Address(peer.address).is_link_local:
+            findings.warning(
+                "unicast-source",
+                f"no router forwards adverts to {peer.address}: their source is a link-local address",
+                fields.where("unicast_peers"),
+                advice="write `unicast_src_ip` with a global address of this node",
+            )
+            return
 
 
 def _checksum(findings: Findings, fields: Fields, defaults: Mapping[str, Any]) -> dict[str, Any]:

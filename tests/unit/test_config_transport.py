@@ -171,3 +171,10 @@ def test_u6_old_checksum(tmp_path: Path, line: str | None) -> None:
         instance(tmp_path, peers + ("" if line is None else f"old_unicast_checksum {line}"))
     )
     assert found.old_unicast_checksum is (line == "")
+
+
+def test_a_global_peer_needs_a_global_source(tmp_path: Path) -> None:
+    peers = "unicast_peer {\n2001:db8::8 min_ttl 255\n}\n"
+    assert codes(compile_text(tmp_path, BARE.format(peers + SIX))) == ["unicast-source"]
+    assert bare(tmp_path, "unicast_src_ip 2001:db8::9\n" + peers + SIX).mcast_src_ip == "2001:db8::9"
+    assert bare(tmp_path, peers.replace("2001:db8", "fe80") + SIX).mcast_src_ip == ""

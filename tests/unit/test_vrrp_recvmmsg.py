@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from keepbus_vrrp.recvmmsg import DATAGRAMS_PER_CALL, LONGEST_DATAGRAM, Buffers
+from keepbus_vrrp.recvmmsg import DATAGRAMS_PER_CALL, LONGEST_DATAGRAM, LONGEST_DATAGRAM6, Buffers, Buffers6
 
 SO_TIMESTAMPNS = 35
 FOREVER_NS = 1 << 62
@@ -111,3 +111,37 @@ def test_an_error_names_its_number(line: Line) -> None:
         line.buffers.receive(reader, offset_ns=0, earliest_ns=0, latest_ns=0)
     os.close(reader)
     os.close(writer)
+
+
+def line6() -> tuple[socket.socket, socket.socket]:
+    """A receiver and a sender on loopback; the receiver tells what a raw socket of VRRP tells."""
+    receiver = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+    receiver.bind(("::1", 0))
+    receiver.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+    receiver.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
+    receiver.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVHOPLIMIT, 1)
+    sender = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+    sender.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS, 77)
+    sender.connect(receiver.getsockname())
+    return receiver, sender
+
+
+def test_ipv6_datagrams_get_the_header_that_the_kernel_keeps() -> None:
+    """Source, destination and hop limit of each, whatever its length, and the moment of its arrival."""
+    receiver, sender = line6()
+    buffers = Buffers6()
+    begin_ns = time.time_ns()
+    sent = [os.urandom(length) for length in (40, 0, 1, 1500, LONGEST_DATAGRAM6 - 40)] * 14
+    for octets in sent:
+        sender.send(octets)
+    end_ns = time.time_ns()
+    found: list[tuple[bytes, int]] = []
+    for _ in range(2):
+        found += buffers.receive(receiver.fileno(), offset_ns=7, earliest_ns=0, latest_ns=FOREVER_NS)
+    loopback = bytes(15) + b"\1"
+    for (octets, at_ns), payload in zip(found, sent, strict=True):
+        head = bytes.fromhex("6c000000") + len(payload).to_bytes(2, "big") + bytes((112, 77))
+        assert octets == head + loopback + loopback + payload
+        assert begin_ns <= at_ns - 7 <= end_ns
+    receiver.close()
+    sender.close()

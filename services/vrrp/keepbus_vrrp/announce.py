@@ -80,6 +80,14 @@ def announcement(link: Link, address: bytes) -> bytes:
     return neighbour_advertisement(link.mac, address, router=link.forwards)
 
 
+def announce_source(turn: Turn, interface_index: int, source: bytes) -> None:
+    """Tell the neighbours from where a unicast router sends, once (G7): stale caches would cost its peers
+    the first adverts."""
+    link = turn.links.by_index(interface_index)
+    if link is not None and link.arp and source:
+        turn.effects.append(Announce(((link.name, announcement(link, source)),)))
+
+
 def frames(turn: Turn, addresses: Iterable[Address]) -> list[Frame]:
     """One for each address, but none on interfaces without ARP (G9)."""
     made: list[Frame] = []

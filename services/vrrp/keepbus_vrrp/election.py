@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from keepbus.contracts.vrrp import VrrpState
 from keepbus.runtime.machine import Log
-from keepbus_vrrp import family, tracking
+from keepbus_vrrp import family, ipv6, tracking
 from keepbus_vrrp.instance import Instance
 from keepbus_vrrp.packet import Advert
 from keepbus_vrrp.sentences import seconds
@@ -136,8 +136,14 @@ def _accept(instance: Instance, advert: Advert, at_ns: int) -> None:
 
 
 def _meet_master(instance: Instance, advert: Advert) -> None:
-    if instance.take_master(advert.source, advert.priority):
-        instance.publish()
+    if not instance.take_master(advert.source, advert.priority):
+        return
+    terms = instance.terms
+    if terms.family is family.IPV6 and not terms.unicast and not ipv6.is_link_local(advert.source):  # S2
+        source = family.text(advert.source)
+        text = f"{source} sends adverts from an address that is not link-local (RFC 9568 5.1.2)"
+        instance.turn.effects.append(Log("warning", f"{instance.config.name}: {text}"))
+    instance.publish()
 
 
 def _reassert(instance: Instance, _advert: Advert, _content: bytes, _at_ns: int) -> None:

@@ -16,7 +16,7 @@ from keepbus.contracts.vrrp import VrrpState
 from keepbus.runtime.machine import Log
 from keepbus_vrrp import publication, record, takeover, tracking
 from keepbus_vrrp.adverts import Adverts
-from keepbus_vrrp.announce import Announcer, Frame, frames
+from keepbus_vrrp.announce import Announcer, Frame, announce_source, frames
 from keepbus_vrrp.counters import Counters
 from keepbus_vrrp.effects import Advertise, Count, Endpoint, Install, Remember
 from keepbus_vrrp.holdings import Holdings
@@ -213,6 +213,8 @@ class Instance(Series):
     ) -> None:
         """Take the addresses off and wait wait_us for an advert. release: tell the others by priority 0."""
         self._leave_master(release=release)
+        if self.terms.unicast and self.state in (VrrpState.INIT, VrrpState.FAULT):
+            announce_source(self.turn, self.interface_index, self.source)
         self._transition(VrrpState.BACKUP, cause, inputs)
         self.state = VrrpState.BACKUP
         self.wishes_master = False

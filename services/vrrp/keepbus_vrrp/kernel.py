@@ -27,6 +27,7 @@ _MOST_TRIES = 5
 _MOST_REQUESTS = 64
 """In one send: their errors must find room in the receive buffer, and they themselves in the send buffer."""
 _PASSING = (errno.EINTR, errno.EAGAIN, errno.EBUSY, errno.ENOMEM)
+_IPV6_OCTETS = 16
 _GROUPS = (
     netlink.RTMGRP_LINK
     | netlink.RTMGRP_IPV4_IFADDR
@@ -50,6 +51,8 @@ class Kernel:
         fprog = _FilterProgram(len(program) // 8, ctypes.addressof(program))
         self._news.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, bytes(fprog))
         self._sequence = 0
+        self._removed: set[tuple[int, bytes]] = set()
+        """IPv6 addresses that this process took off: the kernel tells that as if somebody else had."""
 
     def fileno(self) -> int:
         """Readable when there is news."""
@@ -67,6 +70,7 @@ class Kernel:
                 if error.errno != errno.ENOBUFS:
                     raise
                 self._news.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _MOST_BUFFER_OCTETS)
+                self._removed.clear()
                 return [*events, self.read()]
             if port:
                 continue  # another process, not the kernel
@@ -74,7 +78,8 @@ class Kernel:
                 if isinstance(message, LinkMessage):
                     events.append(LinkChanged(message))
                 elif isinstance(message, AddressMessage):
-                    events.append(AddressChanged(message))
+                    if not message.gone or not self._is_own_removal(message):
+                        events.append(AddressChanged(message))
                 elif isinstance(message, ForwardingMessage):
                     events.append(ForwardingChanged(message))
 
@@ -97,11 +102,12 @@ class Kernel:
 
     def remove(self, addresses: Sequence[Address]) -> list[tuple[Address, str]]:
         """Delete addresses; those that are there and could not be deleted, with the kernel's reason."""
-        return [
-            (addresses[index], os.strerror(number))
-            for index, number in self._ask([netlink.remove(address) for address in addresses])
-            if number not in _GONE
-        ]
+        failed = self._ask([netlink.remove(address) for address in addresses])
+        gone = {
+            (each.interface_index, each.address) for each in addresses if len(each.address) == _IPV6_OCTETS
+        }
+        self._removed |= gone - {(addresses[at].interface_index, addresses[at].address) for at, _ in failed}
+        return [(addresses[index], os.strerror(number)) for index, number in failed if number not in _GONE]
 
     def ask(self, requests: Sequence[Request]) -> list[tuple[Request, str]]:
         """Carry out requests; those that the kernel refused, with its reason."""
@@ -120,6 +126,13 @@ class Kernel:
         """Close both sockets."""
         self._requests.close()
         self._news.close()
+
+    def _is_own_removal(self, message: AddressMessage) -> bool:
+        key = message.interface_index, message.address
+        if key not in self._removed:
+            return False
+        self._removed.discard(key)
+        return True
 
     def _next(self) -> int:
         self._sequence = self._sequence % 0x7FFFFFFF + 1

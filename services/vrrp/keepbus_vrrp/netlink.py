@@ -186,14 +186,35 @@ def ignore_own(port: int) -> bytes:
     """A classic BPF program (array of struct sock_filter) that keeps from a listening socket what the socket
     with this netlink port did itself, so that the renewal of a lease wakes nobody.
 
-    The load is big-endian, the field is the host's order.
+    Of IPv6 addresses the kernel does not say who changed them; there it goes by the mark of who made them,
+    which stands last. A load is big-endian, the fields are in the host's order.
     """
-    value = int.from_bytes(struct.pack("=I", port), "big")
-    load_port = struct.pack("=HBBI", 0x20, 0, 0, 12)
-    if_equal = struct.pack("=HBBI", 0x15, 0, 1, value)
-    drop = struct.pack("=HBBI", 0x06, 0, 0, 0)
-    keep = struct.pack("=HBBI", 0x06, 0, 0, 0xFFFFFFFF)
-    return load_port + if_equal + drop + keep
+    load_word, load_half, load_octet, load_length = 0x20, 0x28, 0x30, 0x80
+    equal, greater, done = 0x15, 0x25, 0x06
+    whole = _HEADER.size + _IFADDRMSG.size + 2 * 20 + 8
+    mark = int.from_bytes(_ATTRIBUTE.pack(_ATTRIBUTE.size + 1, _IFA_PROTO), "big")
+    program = (
+        (load_word, 0, 0, 12),
+        (equal, 11, 0, _swapped("=I", port)),
+        (load_half, 0, 0, 4),
+        (equal, 0, 8, _swapped("=H", RTM_NEWADDR)),
+        (load_octet, 0, 0, _HEADER.size),
+        (equal, 0, 6, AF_INET6),
+        (load_length, 0, 0, 0),
+        (greater, 0, 4, whole + _ATTRIBUTE.size),
+        (load_word, 0, 0, whole),
+        (equal, 0, 2, mark),
+        (load_octet, 0, 0, whole + _ATTRIBUTE.size),
+        (equal, 1, 0, _PROTO_KEEPALIVED),
+        (done, 0, 0, 0xFFFFFFFF),
+        (done, 0, 0, 0),
+    )
+    return b"".join(struct.pack("=HBBI", *instruction) for instruction in program)
+
+
+def _swapped(form: str, value: int) -> int:
+    """What a big-endian load sees of a number in the host's order."""
+    return int.from_bytes(struct.pack(form, value), "big")
 
 
 def _address(gone: bool, body: bytes) -> AddressMessage | None:
