@@ -14,6 +14,7 @@ from keepbus_vrrp.family import IPV4, pack
 from keepbus_vrrp.netlink import IFF_NOARP, IFF_RUNNING, IFF_UP, LinkMessage
 from keepbus_vrrp.terms import Terms
 from vrrp_router import (
+    ENDPOINT,
     GROUP,
     HIGHER,
     INDEX,
@@ -34,6 +35,7 @@ from keepbus.config.model import (
     AuthType,
     ChecksumForm,
     GratuitousArp,
+    UnicastPeer,
     VirtualAddress,
     VrrpInstance,
 )
@@ -302,3 +304,43 @@ def test_a2_a_password_is_cut_and_padded() -> None:
         terms = Terms(dataclasses.replace(config(), authentication=given), lease=True)
         ((_, datagram),) = terms.advert(100, pack(HIGHER), message_sum=False)
         assert datagram[-8:] == octets
+
+
+def test_s1_s8_header_of_an_advert() -> None:
+    router = Router()
+    router.become_master()
+    (sent,) = router.scene.of(Advertise)
+    assert isinstance(sent, Advertise)
+    ((destination, datagram),) = sent.copies
+    assert destination == GROUP
+    tos, ttl, protocol = datagram[1], datagram[8], datagram[9]
+    assert (tos, ttl, protocol) == (0xC0, 255, 112)
+    assert (datagram[12:16], datagram[16:20]) == (pack(LOCAL), pack(GROUP))
+
+
+def test_f7_d2_the_size_of_addresses_follows_the_datagram() -> None:
+    """16 octets of addresses in an IPv4 datagram are four addresses or a wrong length, never one of IPv6."""
+    router = Router(version=3)
+    ((datagram, at_ns),) = advert(200, at=1, version=3).datagrams
+    octets = bytearray(datagram + bytes(12))
+    octets[2:4] = len(octets).to_bytes(2, "big")
+    router.at(1, events.Received(ENDPOINT, ((bytes(octets), at_ns),)))
+    assert router.instance.counters.dropped == {"length": 1}
+
+
+def test_d22_u2_a_unicast_source_must_be_a_peer_before_anything_else_is_looked_at() -> None:
+    router = Router(unicast_peers=(UnicastPeer(address=HIGHER, min_ttl=200),))
+    for source, ttl, reason in ((LOWER, 1, "unknown_peer"), (HIGHER, 199, "ttl")):
+        message = packet.encode(
+            version=2,
+            virtual_router_id=51,
+            priority=200,
+            interval_us=1_000_000,
+            addresses=(pack(VIP),),
+            source=pack(source),
+            destination=pack(LOCAL),
+        )
+        datagram = ipv4.datagram(pack(source), pack(LOCAL), ttl, message)
+        before = dict(router.instance.counters.dropped)
+        router.at(1, events.Received(ENDPOINT, ((datagram, ns(1)),)))
+        assert router.instance.counters.dropped == before | {reason: 1}
