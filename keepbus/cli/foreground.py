@@ -357,7 +357,16 @@ def main() -> int:
     run_dir, configuration, lock, strict, urgent, is_up = sys.argv[1:]
     duty = Duty(strict=strict == "strict", urgent=urgent == "urgent", is_up=is_up)
     os.set_inheritable(int(lock), False)
-    return Foreground(Path(run_dir), Path(configuration), int(lock), duty).run()
+    status = Foreground(Path(run_dir), Path(configuration), int(lock), duty).run()
+    # Not before it is needed: what stays for the whole life of a node stays small.
+    from keepbus.cli.parent_scripts import after_services
+
+    after_services(Path(run_dir), _say)
+    return status
+
+
+def _say(sentence: str) -> None:
+    print(f"keepbus: {sentence}", flush=True)
 
 
 if __name__ == "__main__":

@@ -174,6 +174,17 @@ def _notified(body: notify.Notified) -> tuple[str, str]:
     return "", f"transition {body.notified}{waiting}{lost}{last}"
 
 
+def _fifo(body: notify.Fifo) -> tuple[str, str]:
+    lost = f", {plural(body.lost, 'line')} lost" if body.lost else ""
+    return "failed" if body.error else "", f"{body.keyword}{lost}{': ' * bool(body.error)}{body.error}"
+
+
+def _mail(body: notify.Mail) -> tuple[str, str]:
+    error = f": {body.last_error}" if body.last_error else ""
+    counts = f"{body.sent} sent, {body.waiting} waiting, {body.lost} given up"
+    return "failed" if body.last_error else "", counts + error
+
+
 def _script_run(body: notify.ScriptRun) -> tuple[str, str]:
     error = f": {body.error}" if body.error else ""
     how = exit_words(body.exit_status) + (" after its time limit" if body.timed_out else "")
@@ -241,6 +252,8 @@ _TELLERS: dict[type, Callable[[Any], tuple[str, str]]] = {
     ipvs.SyncDaemon: _sync_daemon,
     notify.Notified: _notified,
     notify.ScriptRun: _script_run,
+    notify.Fifo: _fifo,
+    notify.Mail: _mail,
     watchdog.Death: _death,
     watchdog.Returned: _returned,
     audit.Journal: _journal,

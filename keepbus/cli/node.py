@@ -57,6 +57,8 @@ class Node:
     """Per check."""
     trackers: Mapping[str, checker.Tracker]
     """By KIND:NAME."""
+    fifos: tuple[notify.Fifo, ...]
+    mail: notify.Mail | None
     notified: Mapping[str, notify.Notified]
     """Per instance."""
     journal: audit.Journal | None
@@ -104,6 +106,11 @@ class Node:
         for notified in self.notified.values():
             if notified.lost:
                 yield f"{notified.lost} transitions of {notified.name} were never notified"
+        for fifo in self.fifos:
+            if fifo.lost:
+                yield f"{fifo.lost} lines for {fifo.keyword} {fifo.path} were lost: nobody read it"
+        if self.mail is not None and self.mail.lost:
+            yield f"{self.mail.lost} mails were given up: {self.mail.last_error or 'the server is back'}"
 
     def _server_problems(self) -> Iterator[str]:
         for server in self.virtual_servers:
@@ -151,6 +158,8 @@ def assemble(states: Mapping[str, Message], now_ns: int, generation: int = 0) ->
         sync_daemon=next(_bodies(ipvs.SyncDaemon, states), None),
         verdicts={body.check: body for body in _bodies(checker.CheckVerdict, states)},
         trackers={body.tracker: body for body in _bodies(checker.Tracker, states)},
+        fifos=tuple(_bodies(notify.Fifo, states)),
+        mail=next(_bodies(notify.Mail, states), None),
         notified={body.name: body for body in _bodies(notify.Notified, states)},
         journal=next(_bodies(audit.Journal, states), None),
         now_ns=now_ns,

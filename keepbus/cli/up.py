@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
-from keepbus.cli import foreground, preflight
+from keepbus.cli import foreground, parent_scripts, preflight
 from keepbus.cli.compiling import compile_and_tell
 from keepbus.cli.rundir import add_run_dir
 from keepbus.config import ipvs_drivers
@@ -96,6 +96,9 @@ def run(options: argparse.Namespace) -> int:
         return refuse(str(error))
     except OSError as error:
         return refuse(f"cannot write {error.filename}: {error.strerror}")
+    parent_scripts.before_services(
+        configuration.global_defs, lambda sentence: print(f"keepbus: {sentence}", flush=True)
+    )
     if not confined:
         print(
             "keepbus: setpriv cannot be used here; every service keeps all privileges of this process",

@@ -16,7 +16,15 @@ from keepbus.config.reader import Fields, TableReader
 from keepbus.config.syntax import Statement
 
 _BLOCK = ("vrrp_sync_group",)
-_SCRIPTS = ("notify_master", "notify_backup", "notify_fault", "notify_stop", "notify")
+_TOLD = (
+    "notify_master",
+    "notify_backup",
+    "notify_fault",
+    "notify_stop",
+    "notify",
+    "smtp_alert",
+    "notify_priority_changes",
+)
 
 
 def build_sync_groups(
@@ -66,8 +74,8 @@ def build_sync_groups(
                 block.at(0, 2),
                 advice="name the other instances in `group`, or remove the block",
             )
-        scripts = fields.given(_SCRIPTS)
-        target = NotifyTarget(kind=NotifyKind.GROUP, name=name, **scripts) if scripts else None
+        told = fields.given(_TOLD)
+        target = NotifyTarget(kind=NotifyKind.GROUP, name=name, **told) if told else None
         groups[name] = SyncGroup(name=name, members=members), target
     targets = tuple(target for _, target in groups.values() if target is not None)
     joined = tuple(

@@ -54,7 +54,17 @@ _PLAIN = (
     "dont_track_primary",
     "one_way_yield_us",
 )
-_SCRIPTS = ("notify_master", "notify_backup", "notify_fault", "notify_stop", "notify")
+_TOLD = (
+    "notify_master",
+    "notify_backup",
+    "notify_fault",
+    "notify_stop",
+    "notify_deleted",
+    "notify_master_rx_lower_pri",
+    "notify",
+    "smtp_alert",
+    "notify_priority_changes",
+)
 _GARP = (
     "master_delay_us",
     "master_repeat",
@@ -169,10 +179,15 @@ class _Instance:
         )
         if merged.get("strict_mode"):
             instance = apply_strict(self._findings, instance, fields, self._authentication)
-        scripts = fields.given(_SCRIPTS)
+        told = fields.given(_TOLD)
+        if "notify_deleted" in told:
+            told |= {
+                "deleted": True,
+                "notify_deleted": told["notify_deleted"] if told["notify_deleted"].argv else None,
+            }
         if "virtual_router_id" not in fields.values:
             return None
-        notify = NotifyTarget(name=name, **scripts) if scripts else None
+        notify = NotifyTarget(name=name, **told) if told else None
         return Draft(instance, notify, fields, [*addresses, *excluded])
 
     def _on_block(self, keyword: str, statement: Statement, fields: Fields) -> None:

@@ -40,6 +40,13 @@ def path(words: Sequence[str], parameters: str) -> str:
     return words[0]
 
 
+def fifo(words: Sequence[str], parameters: str) -> tuple[str, str, str]:
+    """An absolute path, then USER and GROUP."""
+    user = words[1] if len(words) > 1 else ""
+    group = words[2].removeprefix(":") if len(words) > 2 else ""
+    return path(words[:1], ""), user, group
+
+
 def command(words: Sequence[str], parameters: str) -> tuple[str, ...]:
     """A command with its arguments in one quoted word."""
     argv = split_command(words[0])

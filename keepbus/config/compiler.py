@@ -14,6 +14,7 @@ from keepbus.config.build_checks import Checks
 from keepbus.config.build_garp_groups import build_garp_groups
 from keepbus.config.build_groups import build_groups
 from keepbus.config.build_ipvs_settings import build_ipvs_section
+from keepbus.config.build_notify import build_notify
 from keepbus.config.build_rules import RuleReader
 from keepbus.config.build_statics import StaticObjects
 from keepbus.config.build_sync_groups import build_sync_groups
@@ -27,7 +28,6 @@ from keepbus.config.model import (
     CheckerSection,
     Configuration,
     GlobalDefs,
-    NotifySection,
     VrrpInstance,
     VrrpSection,
 )
@@ -45,6 +45,10 @@ _GLOBAL_FIELDS = (
     "script_user",
     "enable_script_security",
     "address_lease",
+    "startup_script",
+    "startup_script_timeout_s",
+    "shutdown_script",
+    "shutdown_script_timeout_s",
 )
 
 _VRRP_FIELDS = ("startup_delay_us", "delay_after_boot_us", "garp_interval_us", "gna_interval_us")
@@ -159,16 +163,17 @@ def _compile(
     )
     if not global_defs.script_user and tables.without_user and not has_script_user():
         _tell_without_user(findings, tables.without_user)
+    vrrp = VrrpSection(
+        instances=statics.tie(instances),
+        sync_groups=sync_groups,
+        statics=statics.statics,
+        address_lease=global_defs.address_lease,
+        garp_groups=build_garp_groups(tables, blocks["garp_group"]),
+        **(defaults.given(_VRRP_FIELDS) if defaults else {}),
+    )
     return Configuration(
         global_defs=global_defs,
-        vrrp=VrrpSection(
-            instances=statics.tie(instances),
-            sync_groups=sync_groups,
-            statics=statics.statics,
-            address_lease=global_defs.address_lease,
-            garp_groups=build_garp_groups(tables, blocks["garp_group"]),
-            **(defaults.given(_VRRP_FIELDS) if defaults else {}),
-        ),
+        vrrp=vrrp,
         checker=CheckerSection(
             checks=checks.all(),
             **trackables.used(instances),
@@ -176,11 +181,7 @@ def _compile(
             enable_script_security=global_defs.enable_script_security,
         ),
         ipvs=build_ipvs_section(tables, defaults, instances, virtual_servers, ipvs_driver),
-        notify=NotifySection(
-            targets=targets + group_targets,
-            script_user=global_defs.script_user,
-            enable_script_security=global_defs.enable_script_security,
-        ),
+        notify=build_notify(defaults, global_defs, targets + group_targets, vrrp, virtual_servers),
     )
 
 

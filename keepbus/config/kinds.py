@@ -56,6 +56,7 @@ KINDS: dict[str, Kind] = {
     "values": Kind(0, 0, values.words_as_they_are),
     "block": Kind(0, -1, values.words_as_they_are),
     "lines": Kind(0, -1, values.words_as_they_are),
+    "fifo": Kind(1, 3, check_values.fifo),
     "path": Kind(1, 1, check_values.path),
     "command": Kind(1, 1, check_values.command),
     "regex": Kind(1, 1, check_values.regex),

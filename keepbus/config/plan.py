@@ -21,6 +21,8 @@ from keepbus.config.model import (
     Check,
     Configuration,
     GlobalDefs,
+    NotifyKind,
+    NotifyTarget,
     RealServer,
     Statics,
     VirtualAddress,
@@ -104,8 +106,8 @@ def compare(before: Configuration, after: Configuration) -> Plan:
             *_rest("vrrp", before.vrrp, after.vrrp, {*copied, "instances", "statics", "sync_groups"}),
             *_things(
                 Kind.SCRIPTS,
-                before.notify.targets,
-                after.notify.targets,
+                _vrrp_targets(before),
+                _vrrp_targets(after),
                 lambda target: str(target.object),
                 ("vrrp_instance",),
             ),
@@ -144,6 +146,12 @@ def _things(
         else:
             changes = tuple(differences(old, new, block))
             yield Item(action=Action.CHANGED, kind=kind, name=key(new), changes=changes)
+
+
+def _vrrp_targets(configuration: Configuration) -> tuple[NotifyTarget, ...]:
+    """Scripts of servers are told with their servers."""
+    kinds = (NotifyKind.INSTANCE, NotifyKind.GROUP)
+    return tuple(target for target in configuration.notify.targets if target.kind in kinds)
 
 
 def _name(thing: Any) -> str:

@@ -162,7 +162,7 @@ class TableReader:
                 return True
         fields.values[row.field] = value
         fields.at[row.field] = statement
-        if row.kind in _SCRIPTS and not getattr(value, "user", ""):
+        if row.kind in _SCRIPTS and getattr(value, "argv", value) and not getattr(value, "user", ""):
             fields.without_user += (statement,)
         return True
 

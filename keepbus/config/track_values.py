@@ -28,7 +28,7 @@ def track(words: Sequence[str], parameters: str) -> TrackLine:
     if words[1] != "weight":
         raise Invalid(f"`weight` expected after the name, not `{words[1]}`", 1)
     if len(words) == 2:
-        raise Invalid("`weight` needs a number", 2)
+        raise Invalid("`weight` needs a number", 1)
     try:
         given = file_weight(words[2:], parameters)
     except Invalid as error:

@@ -212,6 +212,8 @@ def codes(words: Sequence[str], parameters: str) -> tuple[StatusRange, ...]:
 
 def script(words: Sequence[str], parameters: str) -> Script:
     """A command with its arguments in one quoted word, then USER and GROUP (features 3.2, 11)."""
+    if not words and parameters == "optional":
+        return Script(argv=())
     argv = split_command(words[0])
     if not argv:
         raise Invalid("a command expected")

@@ -13,7 +13,7 @@ class Notified(Body):
     """How far the notifications of one object are."""
 
     name: str
-    """Of the instance; `GROUP name` for a sync group."""
+    """Of the instance; `GROUP name`, `VS name` or `RS server virtual-server` for others."""
     life: str
     """Of the object; `notified` counts in it."""
     notified: int
@@ -32,13 +32,43 @@ class Notified(Body):
     """Exit status; negative for a signal; None while it runs or before the first."""
 
 
+@contract("state/notify/fifo", key="path")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fifo(Body):
+    """A FIFO that is told of changes."""
+
+    path: str
+    """Where it is."""
+    keyword: str
+    """`notify_fifo`, `vrrp_notify_fifo` or `lvs_notify_fifo`."""
+    lost: int = 0
+    """Lines that nobody read and that did not fit any more, since this process started."""
+    error: str = ""
+    """What is wrong with it or its script, in a sentence; empty when nothing is."""
+
+
+@contract("state/notify/mail")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mail(Body):
+    """The mail queue."""
+
+    waiting: int
+    """Mails that wait, the one on its way included."""
+    sent: int
+    """Since this process started."""
+    lost: int
+    """Given up: tried too often, refused for good, or in a full queue; since this process started."""
+    last_error: str
+    """Why the last try failed; empty when it did not."""
+
+
 @contract("event/notify/run", key="name")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScriptRun(Body):
     """A script ended, was ended, or could not be started."""
 
     name: str
-    """Of the instance; `GROUP name` for a sync group."""
+    """Of the instance; `GROUP name`, `VS name` or `RS server virtual-server` for others."""
     life: str
     """Of the object."""
     number: int

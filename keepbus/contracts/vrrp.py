@@ -21,6 +21,8 @@ class VrrpState(enum.StrEnum):
     """Something it needs is missing; it takes no part."""
     STOP = "STOP"
     """Stopped; the last state of a life."""
+    DELETED = "DELETED"
+    """Not in the configuration any more; it ended as with STOP."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ from typing import Any
 import zmq
 
 from keepbus.bus.client import Listener, Speaker, listen_address
-from keepbus.config.model import Configuration, NotifySection, NotifyTarget, Script
+from keepbus.config.model import Configuration, Fifo, Mail, NotifySection, NotifyTarget, Script
 from keepbus.contracts.common import Service
 from keepbus.contracts.notify import ScriptRun
 from keepbus.contracts.vrrp import Instance, Transition, VrrpState
@@ -42,6 +42,9 @@ class Stage:
         (run_dir / "locks").chmod(0o755)
         self._lock = (run_dir / "locks" / "vrrp").open("w")
         fcntl.flock(self._lock, fcntl.LOCK_EX)
+        self._ipvs_lock = (run_dir / "locks" / "ipvs").open("w")
+        fcntl.flock(self._ipvs_lock, fcntl.LOCK_EX)
+        self.ipvs = Speaker(self.context, run_dir, node="d1", source="ipvs", boot=f"{time.time_ns():x}")
         self.listener = Listener(self.context, run_dir, ("state/notify/", "event/notify/"))
         self.vrrp = Speaker(self.context, run_dir, node="d1", source="vrrp", boot=f"{time.time_ns():x}")
 
@@ -51,6 +54,8 @@ class Stage:
                 process.kill()
             process.wait()
         self.vrrp.close(0)
+        self.ipvs.close(0)
+        self._ipvs_lock.close()
         self.listener.close()
         self.context.term()
         self._lock.close()
@@ -76,9 +81,19 @@ class Stage:
         path.chmod(0o755)
         return str(path)
 
-    def configure(self, *, security: bool = False, **scripts: Script) -> None:
+    def configure(
+        self,
+        *targets: NotifyTarget,
+        security: bool = False,
+        fifos: tuple[Fifo, ...] = (),
+        mail: Mail | None = None,
+        **scripts: Script,
+    ) -> None:
         section = NotifySection(
-            targets=(NotifyTarget(name="VI_1", **scripts),), enable_script_security=security
+            targets=(NotifyTarget(name="VI_1", **scripts), *targets),
+            fifos=fifos,
+            mail=mail,
+            enable_script_security=security,
         )
         generation.write(self.run_dir, Configuration(notify=section), Path("/dev/null"))
 

@@ -66,7 +66,7 @@ def test_a_member_that_a_reload_removes_moves_nobody() -> None:
     pair = Pair()
     at = pair.become_master()
     scene = pair.reload(at + 0.5, first(), groups=(SyncGroup(name="VG_1", members=("VI_1",)),))
-    assert told(scene) == ["VI_2 STOP"]
+    assert told(scene) == ["VI_2 DELETED"]
     assert pair.states == [MASTER]
 
 

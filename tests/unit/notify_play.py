@@ -90,7 +90,7 @@ class Play:
 
     @property
     def last_run(self) -> int:
-        return self.machine._runs
+        return self.machine._scripts.runs
 
     def started(self) -> list[tuple[str, ...]]:
         return [effect.command.argv for effect in self.effects if type(effect) is StartScript]

@@ -95,3 +95,26 @@ def test_a_plan_tells_changed_groups(tmp_path: Path) -> None:
     assert [(each.name, each.before, each.after) for each in item.changes] == [
         ("group", "VI_1, VI_2", "VI_1, VI_2, VI_3")
     ]
+
+
+SCRIPT = "vrrp_script chk {\n script /bin/true root\n}\n"
+
+
+def trackers_of(found: Compiled) -> list[list[tuple[str, str, int]]]:
+    assert found.configuration is not None, found.diagnostics
+    return [
+        [(str(track.kind), track.name, track.weight) for track in each.trackers]
+        for each in found.configuration.vrrp.instances
+    ]
+
+
+def test_what_a_group_tracks_all_members_track(tmp_path: Path) -> None:
+    text = (
+        SCRIPT + "vrrp_sync_group VG_1 {\n group {\n VI_1\n VI_2\n }\n track_script {\n chk\n }\n"
+        " track_interface {\n eth9\n }\n}\n"
+    )
+    found = compiled(tmp_path, text)
+    both = [("interface", "eth9", 0), ("script", "chk", 0)]
+    assert trackers_of(found) == [both, both, [], []]
+    assert found.configuration is not None
+    assert [each.name for each in found.configuration.checker.track_scripts] == ["chk"]

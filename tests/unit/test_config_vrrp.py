@@ -282,7 +282,6 @@ def test_scripts(tmp_path: Path) -> None:
     [
         ("no_accept", "error"),
         ("use_vmac", "error"),
-        ("smtp_alert", "warning"),
         ("garp_extra_if 5", "warning"),
     ],
 )

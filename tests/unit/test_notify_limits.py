@@ -5,12 +5,12 @@ from __future__ import annotations
 from keepbus_notify.effects import EndScript
 from keepbus_notify.machine import (
     DEFAULT_TIME_LIMIT_NS,
-    KILL_AFTER_NS,
     STOP_EXIT_NS,
     STOP_KILL_NS,
     STOP_READ_NS,
     STOP_SCRIPTS_NS,
 )
+from keepbus_notify.scripts import KILL_AFTER_NS
 from notify_play import BACKUP, MASTER, STOP, Play, target
 
 from keepbus.contracts.notify import ScriptRun

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from keepbus_notify.effects import AppendLedger, Command, Examine, LedgerEntry, ReadLedger, StartScript
 from keepbus_notify.events import Examined, LedgerFailed, LedgerWritten, ScriptEnded
-from keepbus_notify.machine import MOST_AT_ONCE, MOST_WAITING, Machine
+from keepbus_notify.machine import Machine
+from keepbus_notify.scripts import MOST_AT_ONCE, MOST_WAITING
 from notify_play import ALL, BACKUP, FAULT, INIT, MASTER, STARTED_WALL_NS, STOP, Play, target
 
 from keepbus.config.model import NotifyKind, NotifySection, NotifyTarget, Script
@@ -91,7 +92,7 @@ def test_missed_messages_are_healed_by_the_history() -> None:
     play.heard(BACKUP, MASTER, FAULT, BACKUP)  # the two in between never came
     order += play.all_ends()
     assert order == [("/b",), ("/m",), ("/f",), ("/b",)]
-    assert play.machine._subjects["VI_1"].lost == 0
+    assert play.machine._scripts.subjects["VI_1"].lost == 0
 
 
 def test_what_left_the_history_is_counted_as_lost_and_told() -> None:

@@ -80,6 +80,8 @@ class World:
             self.rests()
         number = len(self.history) + 1
         before = self.history[-1].to_state if self.history else VrrpState.INIT
+        if before is state:
+            return
         self.history.append(
             Transition(number=number, from_state=before, to_state=state, at_ns=number, cause="c")
         )

@@ -41,9 +41,12 @@ from keepbus.config.model.ipvs import (
     family_of,
 )
 from keepbus.config.model.notify import (
+    Fifo,
+    Mail,
     NotifyKind,
     NotifySection,
     NotifyTarget,
+    real_server_name,
 )
 from keepbus.config.model.routes import (
     Encapsulation,
@@ -97,6 +100,7 @@ __all__ = [
     "Configuration",
     "DnsQuestion",
     "Encapsulation",
+    "Fifo",
     "Forwarding",
     "GarpGroup",
     "GlobalDefs",
@@ -106,6 +110,7 @@ __all__ = [
     "HmacMode",
     "InitialState",
     "IpvsSection",
+    "Mail",
     "MiscCommand",
     "NextHop",
     "NotifyKind",
@@ -143,4 +148,5 @@ __all__ = [
     "VrrpInstance",
     "VrrpSection",
     "family_of",
+    "real_server_name",
 ]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from keepbus.config.model.checker import CheckerSection
 from keepbus.config.model.ipvs import IpvsSection
 from keepbus.config.model.notify import NotifySection
+from keepbus.config.model.scripts import Script
 from keepbus.config.model.vrrp import VrrpSection
 
 
@@ -24,6 +25,12 @@ class GlobalDefs:
     enable_script_security: bool = False
     address_lease: bool = True
     """keepbus's own: `address_lease no` leaves virtual addresses in the kernel without a lifetime."""
+    startup_script: Script | None = None
+    """Run by `keepbus up` before the services start."""
+    startup_script_timeout_s: int = 10
+    shutdown_script: Script | None = None
+    """Run by `keepbus up` when they have ended."""
+    shutdown_script_timeout_s: int = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from keepbus.config.model import Fifo, Mail
+
 
 class Command(NamedTuple):
     """A script with its arguments, and as whom."""
@@ -16,16 +18,20 @@ class Command(NamedTuple):
     """enable_script_security: refuse what otherwise is a warning."""
 
 
+TOLD, QUEUED, MAILED = "(told)", "(mail queued)", "(mail done)"
+"""In the place of a script's keyword: FIFOs were told, a mail waits, nothing more is done about that mail."""
+
+
 class LedgerEntry(NamedTuple):
-    """A script that is about to be started, or a transition that needs none."""
+    """A script that is about to be started, a step that needs none, or how far FIFOs and mail are."""
 
     name: str
     life: str
     number: int
     script: str
-    """Keyword; empty when nothing runs for this transition."""
+    """Keyword; empty when nothing runs for this step; TOLD, QUEUED or MAILED."""
     last: bool
-    """Nothing of this transition follows."""
+    """No script of this step follows."""
 
 
 class ReadLedger(NamedTuple):
@@ -60,3 +66,30 @@ class EndScript(NamedTuple):
 
     run: int
     forced: bool
+
+
+class Subscribe(NamedTuple):
+    """Hear these states from now on."""
+
+    topic: str
+
+
+class OpenFifos(NamedTuple):
+    """Have these FIFOs and no others; those that are missing are made. `FifoTrouble` for each that fails."""
+
+    fifos: tuple[Fifo, ...]
+
+
+class WriteFifo(NamedTuple):
+    """Write one line, whole or not at all, without waiting; `FifoTrouble` when it is lost."""
+
+    path: str
+    line: bytes
+
+
+class SendMail(NamedTuple):
+    """Begin to send a mail; `MailEnded` follows."""
+
+    mail: Mail
+    subject: str
+    body: str

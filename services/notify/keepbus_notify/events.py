@@ -43,3 +43,19 @@ class ScriptEnded(NamedTuple):
     """Whom it ran as; empty when it was not started."""
     error: str
     """Why it could not be started; else its last line of output."""
+
+
+class FifoTrouble(NamedTuple):
+    """A FIFO could not be opened (lost 0), or lines were lost because nobody reads it."""
+
+    path: str
+    lost: int
+    error: str
+
+
+class MailEnded(NamedTuple):
+    """A try to send a mail ended; well when `error` is empty."""
+
+    error: str
+    for_good: bool
+    """The server will say the same again (5xx)."""

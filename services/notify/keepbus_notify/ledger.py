@@ -12,7 +12,7 @@ import json
 import os
 from pathlib import Path
 
-from keepbus_notify.effects import LedgerEntry
+from keepbus_notify.effects import MAILED, QUEUED, TOLD, LedgerEntry
 
 _KEPT_LIVES = 4
 _COMPACT_AFTER = 5000
@@ -93,20 +93,44 @@ def _parse(line: bytes) -> LedgerEntry | None:
 
 
 def _newest(entries: list[LedgerEntry]) -> list[LedgerEntry]:
-    """Of each name the last lives, of each life the entries of the last transition."""
-    lives: dict[str, dict[str, list[LedgerEntry]]] = {}
+    """Of each name the last lives, of each life what its last step and its mails need."""
+    lives: dict[str, dict[str, _Life]] = {}
     for entry in entries:
         of_name = lives.setdefault(entry.name, {})
-        kept = of_name.pop(entry.life, [])
-        newest = kept[-1].number if kept else 0
-        if entry.number > newest:
-            kept = [entry]
-        elif entry.number == newest:
-            kept.append(entry)
-        of_name[entry.life] = kept
+        life = of_name.pop(entry.life, None) or _Life()
+        of_name[entry.life] = life
+        life.add(entry)
     return [
         entry
         for of_name in lives.values()
         for life in list(of_name)[-_KEPT_LIVES:]
-        for entry in of_name[life]
+        for entry in of_name[life].kept()
     ]
+
+
+class _Life:
+    """What matters of one life of one object."""
+
+    def __init__(self) -> None:
+        self._scripts: list[LedgerEntry] = []
+        self._told: list[LedgerEntry] = []
+        self._mails: dict[int, LedgerEntry] = {}
+
+    def add(self, entry: LedgerEntry) -> None:
+        """Scripts of the last step, the last step that FIFOs were told, mails that were not got rid of."""
+        if entry.script == QUEUED:
+            self._mails[entry.number] = entry
+        elif entry.script == MAILED:
+            self._mails.pop(entry.number, None)
+        elif entry.script == TOLD:
+            self._told = [entry]
+        else:
+            newest = self._scripts[-1].number if self._scripts else 0
+            if entry.number > newest:
+                self._scripts = [entry]
+            elif entry.number == newest:
+                self._scripts.append(entry)
+
+    def kept(self) -> list[LedgerEntry]:
+        """Oldest first, as far as their order matters."""
+        return [*self._scripts, *self._told, *self._mails.values()]

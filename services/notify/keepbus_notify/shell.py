@@ -1,4 +1,4 @@
-"""Carries out what the notify machine wishes."""
+"""Carries out what the notify machine wishes. Nothing here waits."""
 
 from __future__ import annotations
 
@@ -8,9 +8,22 @@ from keepbus.runtime.machine import Effect, Event
 from keepbus.runtime.scripts import identity, security
 from keepbus.runtime.scripts.processes import CANNOT_START, Ended, Processes
 from keepbus.runtime.service import Service
-from keepbus_notify.effects import AppendLedger, Command, EndScript, Examine, ReadLedger, StartScript
+from keepbus_notify.effects import (
+    AppendLedger,
+    Command,
+    EndScript,
+    Examine,
+    OpenFifos,
+    ReadLedger,
+    SendMail,
+    StartScript,
+    Subscribe,
+    WriteFifo,
+)
 from keepbus_notify.events import Examined, LedgerFailed, LedgerRead, LedgerWritten, ScriptEnded
+from keepbus_notify.fifo_files import Fifos
 from keepbus_notify.ledger import Ledger
+from keepbus_notify.mailer import Mailer
 
 
 class Shell:
@@ -22,6 +35,9 @@ class Shell:
         self._ledger_works = True
         self._processes = Processes(service.loop, self._ended)
         self._labels: dict[int, str] = {}
+        self._fifos = Fifos()
+        self._mailer = Mailer(service.loop)
+        self._listener = service.listener
 
     def perform(self, effect: Effect, _now_ns: int) -> list[Event] | None:
         """One effect; what comes of it at once."""
@@ -35,6 +51,14 @@ class Shell:
             return [self._examine(effect)]
         elif type(effect) is ReadLedger:
             return self._read()
+        elif type(effect) is WriteFifo:
+            return self._fifos.write(effect.path, effect.line)
+        elif type(effect) is OpenFifos:
+            return self._fifos.open(effect.fifos)
+        elif type(effect) is SendMail:
+            return self._mailer.send(effect.mail, effect.subject, effect.body)
+        elif type(effect) is Subscribe:
+            self._listener.subscribe(effect.topic)
         return None
 
     def _read(self) -> list[Event]:

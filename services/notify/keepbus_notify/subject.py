@@ -1,4 +1,4 @@
-"""What notify knows of one instance: what waits, what runs, and how far the ledger says it came."""
+"""What notify knows of one object: what waits, what runs, and how far the ledger says it came."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from keepbus.contracts.notify import Notified
-from keepbus.contracts.vrrp import VrrpState
-from keepbus_notify.effects import Command, LedgerEntry
+from keepbus_notify.effects import MAILED, QUEUED, TOLD, Command, LedgerEntry
+from keepbus_notify.steps import Step
 
 
 @dataclass(slots=True, kw_only=True)
@@ -17,7 +17,7 @@ class Job:
 
     life: str
     number: int
-    state: VrrpState
+    state: str
     keyword: str
     command: Command
     last: bool
@@ -100,12 +100,22 @@ class Subject:
 
 @dataclass(slots=True)
 class Progress:
-    """How far the transitions of one life of one instance were dealt with."""
+    """How far the steps of one life of one object were dealt with."""
 
     known: int = 0
     """Up to this number everything is queued, started or passed over."""
     started: frozenset[str] = frozenset()
-    """Scripts of transition known + 1 that an earlier process started before it ended."""
+    """Scripts of step known + 1 that an earlier process started before it ended."""
+    told: int = 0
+    """Up to this number FIFOs were told, when more than `known`."""
+    mails: frozenset[int] = frozenset()
+    """Numbers of steps whose mails an earlier process had in its queue."""
+
+    def unmailed(self, steps: Iterable[Step]) -> list[Step]:
+        """Those steps whose mails an earlier process did not get rid of; asked for once."""
+        found = [step for step in steps if step.number in self.mails]
+        self.mails = frozenset()
+        return found
 
     @staticmethod
     def replay(entries: Iterable[LedgerEntry]) -> dict[tuple[str, str], Progress]:
@@ -113,6 +123,15 @@ class Progress:
         found: dict[tuple[str, str], Progress] = {}
         for entry in entries:
             progress = found.setdefault((entry.name, entry.life), Progress())
+            if entry.script == TOLD:
+                progress.told = max(progress.told, entry.number)
+                continue
+            if entry.script == QUEUED:
+                progress.mails |= {entry.number}
+                continue
+            if entry.script == MAILED:
+                progress.mails -= {entry.number}
+                continue
             if entry.number <= progress.known:
                 continue
             if entry.number > progress.known + 1:

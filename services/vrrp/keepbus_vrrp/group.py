@@ -69,7 +69,8 @@ class Group(Series):
         reason = f"{member.config.name} {_MOVED[member.state]}: {member.cause}"
         cause = f"sync group {self.config.name}: {reason}"
         for each in self.members:
-            if each is not member and each.state is not member.state:
+            # One in Initialize waits for the first word of a tracker; it will find what the group is then.
+            if each.state not in (member.state, VrrpState.INIT):
                 _take_along(each, member.state, cause, release=release)
         self._moves = False
         self._enter(member.state, reason)

@@ -235,14 +235,16 @@ class Instance(Series):
         self.turn.timers.cancel(self.timer)
         self._tell()
 
-    def become_stop(self, cause: str, *, keep_addresses: bool = False) -> None:
-        """The end (M1, B1)."""
+    def become_stop(
+        self, cause: str, *, keep_addresses: bool = False, state: VrrpState = VrrpState.STOP
+    ) -> None:
+        """The end (M1, B1); state: STOP, or DELETED by a reload."""
         if keep_addresses and self.state is VrrpState.MASTER:
             # Nobody will renew their lease.
             self.turn.effects.append(Install(self.key, self.installable(self.all_addresses), FOREVER_S))
         self._leave_master(release=True, keep_addresses=keep_addresses)
-        self._transition(VrrpState.STOP, cause, {})
-        self.state = VrrpState.STOP
+        self._transition(state, cause, {})
+        self.state = state
         self.take_master(b"", 0)
         self.turn.timers.cancel(self.timer)
         self._tell()

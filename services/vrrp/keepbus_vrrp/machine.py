@@ -327,7 +327,7 @@ class Machine:
 
     def _drop(self, instance: Instance) -> None:
         """The instance is not configured any more."""
-        instance.become_stop("it is not in the configuration any more")
+        instance.become_stop("it is not in the configuration any more", state=VrrpState.DELETED)
         self._turn.effects.append(Forget(instance.key))
         self._withdraw(instance.config.name)
 

@@ -56,12 +56,18 @@ def state(instance: Instance) -> Publish:
     )
 
 
+def transitioned(instance: Instance) -> Publish:
+    """The last transition, as an event."""
+    name, last = instance.config.name, instance.history[-1]
+    return Publish(contracts.Transitioned(instance=name, life=instance.life, transition=last))
+
+
 def transition(instance: Instance) -> list[Effect]:
     """The last transition, as an event and for the log."""
     last = instance.history[-1]
     name = instance.config.name
     return [
-        Publish(contracts.Transitioned(instance=name, life=instance.life, transition=last)),
+        transitioned(instance),
         Log(
             "warning" if last.to_state is VrrpState.FAULT else "info",
             f"{name}: {last.from_state} -> {last.to_state}: {last.cause}",

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from keepbus.contracts import vrrp as contracts
 from keepbus.contracts.vrrp import ConflictPhase
 from keepbus.runtime.machine import Log, Publish
+from keepbus_vrrp import publication
 from keepbus_vrrp.family import text
 from keepbus_vrrp.packet import Advert
 from keepbus_vrrp.sentences import seconds
@@ -79,10 +80,7 @@ class Rivals:
         rival.priority, rival.interval_us = advert.priority, advert.interval_us
         rival.adverts += 1
         if begins:
-            self._tell(
-                ConflictPhase.BEGAN, advert.source, rival, "is master too; the addresses are announced again"
-            )
-            instance.publish()
+            self._begin(advert.source, rival)
         elif not rival.unheard and self._is_deaf(rival):
             rival.unheard = True
             self._tell(
@@ -120,6 +118,18 @@ class Rivals:
                 self._timer, min(rival.ends_at_ns for rival in self._open.values())
             )
         self._instance.publish()
+
+    def _begin(self, source: bytes, rival: _Rival) -> None:
+        """Numbered, too (N2): peers' systems that were told of the other must learn who won."""
+        instance, what = self._instance, "is master too; the addresses are announced again"
+        self._tell(ConflictPhase.BEGAN, source, rival, what)
+        instance.note(
+            f"{text(source)} (priority {rival.priority}) {what}",
+            {"master_address": text(source), "master_priority": str(rival.priority)},
+        )
+        instance.remember()
+        instance.turn.effects.append(publication.transitioned(instance))
+        instance.publish()
 
     def _close(self, source: bytes, why: str) -> None:
         rival = self._open.pop(source)

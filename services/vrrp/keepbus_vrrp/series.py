@@ -40,18 +40,25 @@ class Series:
         self.cause = left.cause
         self.history = left.history
 
+    def note(self, cause: str, inputs: dict[str, str]) -> None:
+        """Number what changes no state, but others must learn of (N2): from MASTER to MASTER."""
+        self._number(self.state, cause, inputs)
+
     def _transition(self, to_state: VrrpState, cause: str, inputs: dict[str, str]) -> None:
         """Number and note the change; the caller sets the state."""
-        self.transitions += 1
-        self.turn.transitions += 1
         self.since_ns = self.turn.wall_ns
         self.entered_at_ns = self.turn.now_ns
         self.cause = cause
+        self._number(to_state, cause, inputs)
+
+    def _number(self, to_state: VrrpState, cause: str, inputs: dict[str, str]) -> None:
+        self.transitions += 1
+        self.turn.transitions += 1
         transition = Transition(
             number=self.transitions,
             from_state=self.state,
             to_state=to_state,
-            at_ns=self.since_ns,
+            at_ns=self.turn.wall_ns,
             cause=cause,
             inputs=inputs,
             priority=self.effective_priority,
