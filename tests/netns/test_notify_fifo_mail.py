@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import shutil
 import stat
 import subprocess
@@ -85,6 +86,18 @@ def test_a_fifo_is_made_read_by_its_script_and_removed(stage: Stage) -> None:
     process.terminate()
     process.wait(5)
     assert not os.path.exists(path)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root: nothing was tried about FIFOs of other users")
+def test_a_fifo_for_another_user_is_in_his_group(stage: Stage) -> None:
+    path = stage.run_dir / "theirs.fifo"
+    fifo = Fifo(keyword="vrrp_notify_fifo", path=str(path), user="nobody", vrrp=True, lvs=False)
+    stage.configure(fifos=(fifo,))
+    # notify itself gives up all capabilities but SETUID, SETGID and KILL.
+    stage.notify()
+    status = path.stat()
+    assert stat.S_IMODE(status.st_mode) == 0o660
+    assert (status.st_uid, status.st_gid) == (os.geteuid(), pwd.getpwnam("nobody").pw_gid)
 
 
 def test_a_fifo_that_nobody_reads_holds_nobody_up_and_its_losses_are_counted(stage: Stage) -> None:

@@ -20,6 +20,7 @@ from keepbus.runtime.machine import Event
 from keepbus_notify.events import FifoTrouble
 
 _MODE = 0o600
+_GROUP_MODE = 0o660
 
 
 class Fifos:
@@ -69,24 +70,35 @@ class Fifos:
 
     def _opened(self, fifo: Fifo) -> int:
         owners = {0, os.geteuid()}
-        uid = gid = -1
+        gid = -1
         if fifo.user:
             entry = pwd.getpwnam(fifo.user)
-            uid, gid = entry.pw_uid, entry.pw_gid
-            owners.add(uid)
+            gid = entry.pw_gid
+            owners.add(entry.pw_uid)
         if fifo.group:
             gid = grp.getgrnam(fifo.group).gr_gid
         with contextlib.suppress(FileExistsError):
-            os.mkfifo(fifo.path, _MODE)
+            _make(fifo.path, gid)
             self._made.add(fifo.path)
         descriptor = os.open(fifo.path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
         try:
             found = os.fstat(descriptor)
             if not stat.S_ISFIFO(found.st_mode) or found.st_uid not in owners:
                 raise OSError(errno.EPERM, "it is there, but no FIFO of this user; remove it")
-            if fifo.path in self._made and (uid, gid) != (-1, -1):
-                os.fchown(descriptor, uid, gid)
         except BaseException:
             os.close(descriptor)
             raise
         return descriptor
+
+
+def _make(path: str, gid: int) -> None:
+    """notify may not give files away, but it may make them in the group of another user (SETGID)."""
+    own = os.getegid()
+    if gid in (-1, own):
+        os.mkfifo(path, _MODE)
+        return
+    os.setegid(gid)
+    try:
+        os.mkfifo(path, _GROUP_MODE)
+    finally:
+        os.setegid(own)
