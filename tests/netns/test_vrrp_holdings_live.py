@@ -68,11 +68,49 @@ vrrp_instance VI_1 {
 """
 
 
+SIX = """\
+static_ipaddress {
+    2001:db8::7/64 dev eth0
+}
+static_routes {
+    2001:db8:40::/48 via 2001:db8::9 dev eth0
+}
+vrrp_instance VI_1 {
+    state BACKUP
+    interface eth0
+    virtual_router_id 51
+    priority 100
+    advert_int 1
+    virtual_ipaddress {
+        10.9.0.100/24
+    }
+    virtual_ipaddress_excluded {
+        2001:db8::100/64
+        2001:db8::101
+        2001:db8::102/64 preferred_lft 0 noprefixroute
+    }
+    virtual_routes {
+        2001:db8:11::/48 via 2001:db8::9 dev eth0
+        2001:db8:12::/48 via 2001:db8::9 dev eth0 metric 7 pref high
+        2001:db8:13::/48 nexthop via 2001:db8::9 dev eth0 nexthop via 2001:db8::10 dev eth0
+        default6 via 2001:db8::8 dev eth0 table 100
+        unreachable 2001:db8:15::/48
+        2001:db8:16::/48 dev eth0 src 2001:db8::100 mtu 1400
+    }
+    virtual_rules {
+        from 2001:db8:11::/48 table 100 preference 500
+        to 2001:db8:12::/48 iif eth0 blackhole preference 501
+    }
+}
+"""
+
+
 class Host:
     """A namespace with eth0 and eth1 and one VRRP process."""
 
     def __init__(self, spaces: Namespaces, name: str) -> None:
         self.spaces = spaces
+        self.family = "-4"
         self.name = spaces.add(name)
         peer = spaces.add(f"{name}p")
         spaces.join((self.name, "eth0", "10.9.0.1/24"), (peer, "eth0", "10.9.0.2/24"))
@@ -82,19 +120,27 @@ class Host:
     def ip(self, *words: str) -> str:
         return self.spaces.run(self.name, "ip", *words)
 
+    def with_ipv6(self) -> None:
+        """Have IPv6 on eth0, which `Namespaces.join` leaves out, and one address."""
+        self.spaces.run(self.name, "sysctl", "-qw", "net.ipv6.conf.eth0.disable_ipv6=0")
+        self.ip("address", "add", "2001:db8::1/64", "dev", "eth0", "nodad")
+        self.family = "-6"
+
     def routes(self) -> list[Any]:
-        """All IPv4 routes but those that come with an address."""
-        shown = json.loads(self.ip("-d", "-j", "-N", "-4", "route", "show", "table", "all"))
+        """All routes of the family but those that come with an address."""
+        shown = json.loads(self.ip("-d", "-j", "-N", self.family, "route", "show", "table", "all"))
         return sorted((each for each in shown if each["protocol"] != "2"), key=str)
 
     def rules(self) -> list[Any]:
-        return sorted(json.loads(self.ip("-d", "-j", "-N", "-4", "rule")), key=str)
+        return sorted(json.loads(self.ip("-d", "-j", "-N", self.family, "rule")), key=str)
 
     def addresses(self) -> list[Any]:
         """Without lifetimes, which are the lease, and without what differs from namespace to namespace."""
         found = []
-        for link in json.loads(self.ip("-d", "-j", "-4", "address")):
+        for link in json.loads(self.ip("-d", "-j", self.family, "address")):
             for each in link["addr_info"]:
+                if each["scope"] == "link" and self.family == "-6":
+                    continue
                 each.pop("valid_life_time"), each.pop("preferred_life_time")
                 each.pop("dynamic", None)
                 found.append((link["ifname"], each))
@@ -147,6 +193,28 @@ def test_the_kernel_holds_what_it_holds_with_keepalived(tmp_path: Path, ours: Ou
     time.sleep(0.5)
     assert ours.routes() == theirs.routes()
     assert len(ours.routes()) == 10
+    assert ours.rules() == theirs.rules()
+    assert ours.addresses() == theirs.addresses()
+    router.stop()
+    assert ours.router.stop() == 0
+    assert ours.seen() == before == theirs.seen()
+
+
+@pytest.mark.skipif(not KEEPALIVED, reason="keepalived is not installed; apt-get install keepalived")
+def test_ipv6_beside_keepalived(tmp_path: Path, ours: Ours) -> None:
+    """Excluded addresses, routes and rules of the other family."""
+    theirs = Host(ours.spaces, "theirs")
+    for host in (ours, theirs):
+        host.with_ipv6()
+    before = ours.seen()
+    router = Keepalived(ours.spaces, theirs.name, "eth0", tmp_path / "theirs")
+    router.configure(SIX)
+    router.start()
+    ours.start(SIX)
+    wait_for("keepalived is master", lambda: router.has(VIP))
+    time.sleep(0.5)
+    assert ours.routes() == theirs.routes()
+    assert len(ours.routes()) == len(before[0]) + 7
     assert ours.rules() == theirs.rules()
     assert ours.addresses() == theirs.addresses()
     router.stop()

@@ -1,4 +1,4 @@
-"""Routes and rules of a master, and static objects (features 5.3, 6.3, 9)."""
+"""Routes and rules of a master, and what others do to them and to addresses (features 5.3, 6.3)."""
 
 from __future__ import annotations
 
@@ -7,37 +7,16 @@ from typing import Any
 
 import pytest
 from keepbus_vrrp import events, route_codec, rule_codec
-from keepbus_vrrp.effects import STATICS, Advertise, Announce, Ask, Install, Remove, Sysctls, WatchRoutes
+from keepbus_vrrp.effects import Advertise, Announce, Ask, Install, Remove, Sysctls, WatchRoutes
+from vrrp_held import LOOSE, ROUTE, RULE, asked, route_gone, rule_gone
 from vrrp_router import INDEX, VIP, Router, address, advert, config, kernel, link, priorities
 
-from keepbus.config.model import Route, Rule, Statics, VirtualAddress, VrrpSection
+from keepbus.config.model import VirtualAddress
 from keepbus.contracts.vrrp import AddressChanged, HoldingChanged, VrrpState
 from keepbus.runtime.machine import Log, Publish
 from keepbus.testing.playbook import Scene, ns
 
-ROUTE = Route(destination="10.1.0.0/16", gateway="192.0.2.9", interface="eth0")
-LOOSE = Route(destination="10.2.0.0/16", gateway="192.0.2.9")
-RULE = Rule(family=4, preference=100, source="10.1.0.0/16", table=7, input_interface="eth0")
 GONE_S = 10.0
-
-
-def asked(scene: Scene, holder: str = "") -> list[str]:
-    """`+name` and `-name` of what the kernel is asked, in order."""
-    words = []
-    for effect in scene:
-        if isinstance(effect, Ask) and holder in ("", effect.holder):
-            for request in effect.requests:
-                kind = int.from_bytes(request.octets[4:6], "little")
-                words.append(("+" if kind in (24, 32) else "-") + request.name)
-    return words
-
-
-def route_gone(route: Route, *, protocol: int = 18) -> events.RouteChanged:
-    return events.RouteChanged(route_codec.RouteMessage(route_codec.key(route), protocol, True))
-
-
-def rule_gone(rule: Rule) -> events.RuleRemoved:
-    return events.RuleRemoved(rule_codec.RuleMessage(True, rule_codec.identity(rule)))
 
 
 def told(scene: Scene) -> list[tuple[str, str]]:
@@ -215,77 +194,6 @@ def test_a_renamed_interface_keeps_nothing_of_ours() -> None:
     assert [each.interface_index for each in removed.addresses] == [INDEX]
     router.at(GONE_S + 1, link(name="eth0"))
     assert router.state is VrrpState.BACKUP
-
-
-STATIC = Statics(
-    addresses=(VirtualAddress(address="198.51.100.1", prefix=32, interface="eth0"),),
-    routes=(ROUTE,),
-    rules=(RULE,),
-)
-
-
-def with_statics(statics: Statics) -> Router:
-    router = Router()
-    router.reload_section(0.5, VrrpSection(instances=(config(),), statics=statics))
-    return router
-
-
-def installed(scene: Scene) -> list[str]:
-    return [
-        ".".join(map(str, each.address))
-        for effect in scene
-        if isinstance(effect, Install) and effect.instance == STATICS
-        for each in effect.addresses
-    ]
-
-
-def test_static_objects_are_there_whoever_is_master() -> None:
-    """Features 9."""
-    router = Router()
-    scene = router.reload_section(0.5, VrrpSection(instances=(config(),), statics=STATIC))
-    assert installed(scene) == ["198.51.100.1"]
-    assert asked(scene, STATICS) == [f"+{ROUTE.name}", f"+{RULE.name}"]
-    assert router.state is VrrpState.BACKUP
-    less = dataclasses.replace(STATIC, addresses=(), rules=())
-    scene = router.reload_section(1, VrrpSection(instances=(config(),), statics=less))
-    assert asked(scene, STATICS) == [f"-{RULE.name}"]
-    assert [effect.instance for effect in scene if isinstance(effect, Remove)] == [STATICS]
-    assert asked(router.stop(1.5), STATICS) == [f"-{ROUTE.name}"]
-
-
-def test_without_an_instance_too() -> None:
-    router = Router()
-    scene = router.reload_section(0.5, VrrpSection(statics=STATIC))
-    assert asked(scene, STATICS) == [f"+{ROUTE.name}", f"+{RULE.name}"]
-
-
-def test_static_objects_are_put_back() -> None:
-    """Features 9: removed by somebody, or gone with the interface."""
-    router = with_statics(STATIC)
-    assert asked(router.at(1, route_gone(ROUTE))) == [f"+{ROUTE.name}"]
-    assert asked(router.at(1, rule_gone(RULE))) == [f"+{RULE.name}"]
-    assert installed(router.at(1, address("198.51.100.1", gone=True))) == ["198.51.100.1"]
-    router.at(2, link(up=False))
-    scene = router.at(3, link())
-    assert installed(scene) == ["198.51.100.1"]
-    assert asked(scene, STATICS) == [f"+{ROUTE.name}", f"+{RULE.name}"]
-
-
-def test_static_objects_with_no_track_are_not() -> None:
-    untracked = Statics(
-        addresses=(dataclasses.replace(STATIC.addresses[0], no_track=True),),
-        routes=(dataclasses.replace(ROUTE, no_track=True),),
-    )
-    router = with_statics(untracked)
-    scene = router.at(1, route_gone(ROUTE), address("198.51.100.1", gone=True))
-    assert asked(scene) == []
-    assert installed(scene) == []
-
-
-def test_track_group_ties_an_instance_to_the_interface() -> None:
-    """Features 9."""
-    router = Router(static_interfaces=("eth7",))
-    assert router.instance.faults == ("interface eth7 does not exist",)
 
 
 def test_address_that_appears_on_a_backup_is_removed() -> None:

@@ -16,8 +16,12 @@ from keepbus_vrrp.lease import outlived, step_down
 class Answers:
     """For all instances of the node."""
 
-    def __init__(self, instances: Mapping[str, Instance]) -> None:
+    def __init__(
+        self, instances: Mapping[str, Instance], refused_elsewhere: Callable[[events.InstallFailed], None]
+    ) -> None:
+        """refused_elsewhere: hears of addresses that are not an instance's."""
         self._instances = instances
+        self._refused_elsewhere = refused_elsewhere
         self.handlers: dict[type, Callable[[Any], None]] = {
             events.TransmitFailed: self._transmit_failed,
             events.TransmitRecovered: self._transmit_recovered,
@@ -50,7 +54,10 @@ class Answers:
 
     def _install_failed(self, event: events.InstallFailed) -> None:
         instance = self._instances.get(event.instance)
-        if instance is None or event.address in instance.failed:
+        if instance is None:
+            self._refused_elsewhere(event)
+            return
+        if event.address in instance.failed:
             return
         instance.failed.add(event.address)
         refused = f"{instance.config.name}: the kernel refuses {family.text(event.address)}: {event.error}"

@@ -13,7 +13,6 @@ from typing import Any
 
 from keepbus.config.model import VrrpSection
 from keepbus.contracts import vrrp as contracts
-from keepbus.contracts.common import Status
 from keepbus.contracts.message import quote
 from keepbus.contracts.vrrp import VrrpState
 from keepbus.runtime.machine import (
@@ -22,7 +21,6 @@ from keepbus.runtime.machine import (
     Effect,
     Event,
     Exit,
-    Report,
     StopRequested,
     Withdraw,
 )
@@ -49,13 +47,20 @@ from keepbus_vrrp.lease import outlived, step_down
 from keepbus_vrrp.patience import patience_ns
 from keepbus_vrrp.placement import Placement
 from keepbus_vrrp.refusal import Refused
+from keepbus_vrrp.report import report
 from keepbus_vrrp.start_delay import StartDelay
 from keepbus_vrrp.statistics import Statistics
 from keepbus_vrrp.timers import NEVER, NS_PER_US
 from keepbus_vrrp.turn import Turn
 from keepbus_vrrp.upkeep import Upkeep
 
-_ANSWERS = (events.Installed, events.InstallFailed, events.TransmitFailed, events.TransmitRecovered)
+_ANSWERS = (
+    events.Installed,
+    events.InstallFailed,
+    events.Refused,
+    events.TransmitFailed,
+    events.TransmitRecovered,
+)
 
 
 class Machine:
@@ -79,7 +84,7 @@ class Machine:
         self._gather_ns = 0
         self._least_slack_ns = NEVER
         """No master's lease ends earlier than this after its timer was due."""
-        self._upkeep = Upkeep(self._turn, self.instances)
+        self._upkeep = Upkeep(self._turn, self.instances, self._report)
         self._statistics = Statistics(self._turn, self.instances)
         self._memories: tuple[events.Memory, ...] = ()
         self._handlers: dict[type, Callable[[Any], None]] = {
@@ -94,7 +99,7 @@ class Machine:
             events.ForwardingChanged: self._on_forwarding_changed,
             events.Received: self._on_received,
             events.ListenFailed: self._on_listen_failed,
-            **Answers(self.instances).handlers,
+            **Answers(self.instances, self._upkeep.install_failed).handlers,
             **self._upkeep.handlers,
         }
 
@@ -347,18 +352,4 @@ class Machine:
     # Telling
 
     def _report(self) -> list[Effect]:
-        if not self.instances:
-            return [Report(Status.IDLE, "no vrrp_instance is configured")]
-        states = [instance.state for instance in self.instances.values()]
-        count = len(states)
-        unleased = [each.config.name for each in self.instances.values() if each.terms.too_fast_for_lease]
-        detail = (
-            f"{count} instance{'s' if count > 1 else ''}: {states.count(VrrpState.MASTER)} MASTER, "
-            f"{states.count(VrrpState.BACKUP)} BACKUP, {states.count(VrrpState.FAULT)} FAULT"
-        )
-        if VrrpState.INIT in states:
-            detail += f", {states.count(VrrpState.INIT)} waiting for the end of the start delay"
-        if unleased:
-            named = ", ".join(unleased[:3]) + (" and others" if len(unleased) > 3 else "")
-            detail += f"; no address lease below 1 s advert_int: {named}"
-        return [Report(Status.READY, detail)]
+        return [report(self.instances.values(), self._upkeep.statics)]

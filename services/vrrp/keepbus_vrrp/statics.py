@@ -11,6 +11,7 @@ from keepbus.config.model import Statics as Wanted
 from keepbus.runtime.machine import Log
 from keepbus_vrrp.effects import STATICS, Install
 from keepbus_vrrp.events import RoutesRead
+from keepbus_vrrp.family import text
 from keepbus_vrrp.holdings import Held, Holdings
 from keepbus_vrrp.netlink import AddressMessage
 from keepbus_vrrp.turn import Turn
@@ -26,13 +27,31 @@ class Statics:
         self.refused: dict[str, str] = {}
         """Addresses, with the kernel's reason."""
 
+    @property
+    def count(self) -> int:
+        """How many objects are configured."""
+        return len(self.wanted.addresses) + len(self.wanted.routes) + len(self.wanted.rules)
+
+    @property
+    def all_refused(self) -> list[str]:
+        """What of them is not there, with the reason."""
+        return [f"{name}: {error}" for name, error in (*self.refused.items(), *self.held.refused.items())]
+
+    def refuse(self, address: bytes, error: str) -> bool:
+        """The kernel said no to an address; True when it is news."""
+        name = text(address)
+        known, self.refused[name] = self.refused.get(name), error
+        return known != error
+
     def apply(self, wanted: Wanted) -> None:
         """Hold these and no others."""
         before, self.wanted = self.wanted, wanted
         gone = tuple(each for each in before.addresses if each not in wanted.addresses)
         self._turn.remove(STATICS, self._turn.links.resolve(gone, renamed=True))
-        self.refused = {}
-        self._install(tuple(each for each in wanted.addresses if each not in before.addresses))
+        added = tuple(each for each in wanted.addresses if each not in before.addresses)
+        kept = {each.address for each in wanted.addresses} - {each.address for each in added}
+        self.refused = {name: error for name, error in self.refused.items() if name in kept}
+        self._install(added)
         self.held.hold(wanted.routes, wanted.rules)
 
     def drop(self) -> None:

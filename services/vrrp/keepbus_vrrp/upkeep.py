@@ -11,8 +11,8 @@ from typing import Any
 
 from keepbus.config.model import VrrpSection
 from keepbus.contracts.vrrp import VrrpState
-from keepbus.runtime.machine import Log
-from keepbus_vrrp import events, publication, strangers
+from keepbus.runtime.machine import Effect, Log
+from keepbus_vrrp import events, family, publication, strangers
 from keepbus_vrrp.effects import STATICS, Sysctls, WatchRoutes
 from keepbus_vrrp.holdings import Held, Holdings, is_tracked
 from keepbus_vrrp.instance import Instance
@@ -24,7 +24,11 @@ from keepbus_vrrp.turn import Turn
 class Upkeep:
     """Of routes, rules and static objects; addresses are in strangers.py."""
 
-    def __init__(self, turn: Turn, instances: Mapping[str, Instance]) -> None:
+    def __init__(
+        self, turn: Turn, instances: Mapping[str, Instance], report: Callable[[], list[Effect]]
+    ) -> None:
+        """report: what the service says of itself, which may have changed."""
+        self._report = report
         self._turn = turn
         self._instances = instances
         self.statics = Statics(turn)
@@ -97,6 +101,13 @@ class Upkeep:
         for find in finders:
             self._settle(find)
 
+    def install_failed(self, event: events.InstallFailed) -> None:
+        """The kernel refused an address that is not an instance's."""
+        if event.instance == STATICS and self.statics.refuse(event.address, event.error):
+            text = f"static objects: the kernel refuses {family.text(event.address)}: {event.error}"
+            self._turn.effects.append(Log("error", text))
+            self._turn.telling.say_of(self, self._report)
+
     def stop(self, *, keep: bool) -> None:
         """The end."""
         if not keep:
@@ -139,6 +150,7 @@ class Upkeep:
         if event.holder == STATICS:
             if self.statics.held.refuse(event.name, event.error):
                 self._complain("static objects", event)
+                self._turn.telling.say_of(self, self._report)
             return
         instance = self._instances.get(event.holder)
         if instance is not None and instance.held.refuse(event.name, event.error):

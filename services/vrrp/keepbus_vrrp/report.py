@@ -1,0 +1,40 @@
+"""What the service says of itself in its heartbeat."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from keepbus.contracts.common import Status
+from keepbus.contracts.vrrp import VrrpState
+from keepbus.runtime.machine import Report
+from keepbus_vrrp.instance import Instance
+from keepbus_vrrp.statics import Statics
+
+
+def report(instances: Collection[Instance], statics: Statics) -> Report:
+    """READY with instances, IDLE without; what the kernel refused of the static objects is degraded."""
+    detail = _of_instances(instances) if instances else "no vrrp_instance is configured"
+    if statics.count:
+        detail += f"; {statics.count} static object{'s' if statics.count > 1 else ''}"
+    refused = statics.all_refused
+    if refused:
+        first, *rest = refused
+        others = f" and {len(rest)} more" if rest else ""
+        return Report(Status.DEGRADED, f"{detail}; the kernel refuses static {first}{others}")
+    return Report(Status.READY if instances else Status.IDLE, detail)
+
+
+def _of_instances(instances: Collection[Instance]) -> str:
+    states = [instance.state for instance in instances]
+    count = len(states)
+    unleased = [each.config.name for each in instances if each.terms.too_fast_for_lease]
+    detail = (
+        f"{count} instance{'s' if count > 1 else ''}: {states.count(VrrpState.MASTER)} MASTER, "
+        f"{states.count(VrrpState.BACKUP)} BACKUP, {states.count(VrrpState.FAULT)} FAULT"
+    )
+    if VrrpState.INIT in states:
+        detail += f", {states.count(VrrpState.INIT)} waiting for the end of the start delay"
+    if unleased:
+        named = ", ".join(unleased[:3]) + (" and others" if len(unleased) > 3 else "")
+        detail += f"; no address lease below 1 s advert_int: {named}"
+    return detail
