@@ -21,6 +21,7 @@ from keepbus.config.model import (
     TrackedFile,
     UdpExchange,
     Url,
+    family_of,
 )
 from keepbus.config.reader import Fields, TableReader
 from keepbus.config.syntax import Statement
@@ -94,6 +95,13 @@ class Checks:
             return {"address": "", "port": 0}
         address, port = values.get("address", address), values.get("port", port)
         given = {field: values[field] for field in _BIND if field in values}
+        if family_of(given.get("bind_address", address)) != family_of(address):
+            self._tables.findings.error(
+                "mixed-families",
+                f"`bindto` {given.pop('bind_address')} is not of the family of {address}; it is ignored",
+                block.at(),
+                lenient=True,
+            )
         if kind is CheckKind.PING_CHECK:
             given.pop("bind_port", None)
             return {"address": address, "port": 0, **given}

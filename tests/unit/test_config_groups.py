@@ -152,6 +152,12 @@ class TestFamilies:
         assert (check.address, check.port) == ("2001:db8::1", 80)
         assert only_server(compiled).name == "[2001:db8::9]:tcp:80"
 
+    def test_bindto_is_of_the_family_of_what_is_checked(self, tmp_path: Path) -> None:
+        check = "{\nTCP_CHECK {\nbindto 192.0.2.7\n}\n}"
+        text = server("2001:db8::9 80", R6.replace("{\n}", check))
+        assert is_error(compile_text(tmp_path, text), "mixed-families")
+        assert compile_text(tmp_path, server("192.0.2.1 80", R4.replace("{\n}", check))).diagnostics == ()
+
 
 @pytest.mark.parametrize(
     ("words", "tunnel"),
