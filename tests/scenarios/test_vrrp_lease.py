@@ -6,15 +6,16 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from keepbus_vrrp import publication, record
-from keepbus_vrrp.effects import Advertise, Announce, Install, Remember, Remove
-from keepbus_vrrp.events import InstallFailed, Memory, TransmitFailed, TransmitRecovered
+from keepbus_vrrp import ipv4, publication, record
+from keepbus_vrrp.effects import Advertise, Announce, Guard, Install, OpenGate, Remember, Remove
+from keepbus_vrrp.events import GateChanged, InstallFailed, Memory, TransmitFailed, TransmitRecovered
 from keepbus_vrrp.netlink import FOREVER_S
+from keepbus_vrrp.timers import gate_can_lease
 from vrrp_router import LOCAL, VIP, Router, advert, config, on_wire, priorities
 
 from keepbus.config.model import VirtualAddress
 from keepbus.contracts.vrrp import Resumed, VrrpState
-from keepbus.runtime.machine import Publish, Withdraw
+from keepbus.runtime.machine import Log, Publish, Report, Withdraw
 from keepbus.testing.playbook import ns
 
 MASTER, BACKUP = VrrpState.MASTER, VrrpState.BACKUP
@@ -278,3 +279,89 @@ def test_a_removed_instance_releases() -> None:
     assert "Withdraw" in scene.names()
     assert "Forget" in scene.names()
     assert "Unlisten" in scene.names()
+
+
+def gated(**fields: Any) -> Router:
+    return Router(version=3, advert_interval_us=100_000, **fields)
+
+
+def test_r_l3_below_a_second_adverts_open_a_gate() -> None:
+    router = gated()
+    vip = ipv4.pack(VIP)
+    # The gate is there before anything is held.
+    (guard,) = router.scene.of(Guard)
+    assert guard.addresses == (vip,)
+    start = router.become_master()
+    (sent,) = router.scene.of(Advertise)
+    assert (sent.hold, sent.valid_s, sent.lease_end_ns) == ((vip,), FOREVER_S, ns(start + 0.2))
+    names = router.scene.names()
+    assert names.index("Advertise") < names.index("OpenGate")
+    scene = router.at(start + 0.1)
+    assert [type(effect).__name__ for effect in scene if type(effect) in (Advertise, OpenGate)] == [
+        "Advertise",
+        "OpenGate",
+    ]
+
+
+def test_r_l3_one_transaction_for_all_adverts_of_a_turn() -> None:
+    router = Router(
+        *(
+            config(
+                name=f"VI_{n}",
+                virtual_router_id=n,
+                version=3,
+                advert_interval_us=100_000,
+                virtual_addresses=(VirtualAddress(address=f"192.0.2.{n}", prefix=24, interface="eth0"),),
+            )
+            for n in range(1, 9)
+        )
+    )
+    start = router.become_master()
+    router.at(start + 0.15)
+    scene = router.play.at(start + 0.25)
+    assert len(scene.of(Advertise)) == 8
+    assert len(scene.of(OpenGate)) == 1
+
+
+def test_r_l3_the_gate_goes_with_the_last_address() -> None:
+    router = gated()
+    start = router.become_master()
+    scene = router.stop(start + 0.05)
+    assert [each.addresses for each in scene.of(Guard)] == [()]
+    names = scene.names()
+    assert names.index("Remove") < names.index("Guard") < names.index("Exit")
+
+
+def test_r_l1_what_is_too_fast_for_a_gate_has_no_lease() -> None:
+    # Two intervals less a tick of 10 ms are no more than 1.25 intervals.
+    assert not gate_can_lease(10_000)
+    assert gate_can_lease(20_000)
+    router = Router(version=3, advert_interval_us=10_000)
+    assert router.instance.terms.gated == ()
+    assert not router.instance.is_leased
+
+
+def test_without_nftables_there_is_no_lease_and_it_is_said() -> None:
+    router = gated()
+    assert router.instance.is_leased
+    scene = router.at(0.01, GateChanged("the kernel's nftables: Protocol not supported"))
+    assert not router.instance.is_leased
+    (report,) = [effect for effect in scene if isinstance(effect, Report)]
+    assert report.detail.endswith(
+        "; no address lease at so short an advert_int (the kernel's nftables: Protocol not supported): VI_1"
+    )
+    assert not [effect for effect in router.at(0.02, GateChanged("")) if isinstance(effect, Log)]
+    assert router.instance.is_leased
+
+
+def test_r_f16_half_a_lease_late_changes_nothing_below_a_second_too() -> None:
+    router = gated()
+    start = router.become_master()
+    router.at(start + 0.1)
+    # R-F16: due at 0.2, the lease ends at 0.3.
+    assert priorities(router.play.at(start + 0.29)) == [100]
+    assert router.state is MASTER
+    # R-F17, R-F20: CLOCK_BOOTTIME counts a suspend, so both look the same: step down first.
+    scene = router.play.at(start + 30)
+    assert on_wire(scene)[:1] == ["remove"]
+    assert router.state is BACKUP

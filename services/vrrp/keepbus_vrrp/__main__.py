@@ -27,7 +27,7 @@ def main() -> None:
         standby=True,
     )
     try:
-        shell = Shell(service.run_dir, service.loop, service.log.warning)
+        shell = Shell(service.run_dir, service.node, service.loop, service.log.warning)
     except OSError as error:
         service.fail(f"cannot use the kernel's network or {service.run_dir}: {error}")
     service.loop.every(_CLOCK_CHECK_NS, shell.look_at_wall_clock)

@@ -75,6 +75,21 @@ class Advertise(NamedTuple):
     """If the process was frozen between its decision and the sending, the advert must not leave."""
     confirm: bool = False
     """Answer with Installed, all addresses to be announced."""
+    hold: tuple[bytes, ...] = ()
+    """Addresses for which the next OpenGate opens the gate until lease_end_ns."""
+
+
+class Guard(NamedTuple):
+    """From now on exactly these addresses pass only while the gate is open for them; answered by GateChanged.
+
+    None: the gate goes, with what an earlier process left of it.
+    """
+
+    addresses: tuple[bytes, ...]
+
+
+class OpenGate(NamedTuple):
+    """Open the gate, in one go, for the addresses of all adverts that left since the last time."""
 
 
 class Install(NamedTuple):

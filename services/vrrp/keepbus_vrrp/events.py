@@ -92,6 +92,13 @@ class Installed(NamedTuple):
     """Those that the neighbours do not know to be here."""
 
 
+class GateChanged(NamedTuple):
+    """Whether the gate of the addresses works: the answer to Guard, and when it could not be opened."""
+
+    error: str
+    """Empty when it does."""
+
+
 class InstallFailed(NamedTuple):
     """The kernel refused an address."""
 

@@ -126,6 +126,11 @@ class Instance(Series):
         return self.config.priority == OWNER_PRIORITY and not self.demoted
 
     @property
+    def is_leased(self) -> bool:
+        """The kernel ends what this router holds when it does not advertise any more."""
+        return self.terms.leased or (bool(self.terms.gated) and not self.turn.gate_error)
+
+    @property
     def all_addresses(self) -> tuple[VirtualAddress, ...]:
         """Advertised addresses, then those left out of adverts."""
         return self.config.virtual_addresses + self.config.virtual_addresses_excluded
@@ -269,6 +274,7 @@ class Instance(Series):
         not_after_ns = self.lease.renew(turn.now_ns, self.terms)
         self.counters.adverts_sent += 1
         install = confirm or self.terms.leased
+        turn.opens_gate |= bool(self.terms.gated)
         turn.effects.append(
             Advertise(
                 self.key,
@@ -279,6 +285,7 @@ class Instance(Series):
                 self.lease.end_ns,
                 not_after_ns,
                 confirm,
+                self.terms.gated,
             )
         )
 

@@ -38,10 +38,11 @@ from keepbus_vrrp import (
 )
 from keepbus_vrrp.answers import Answers
 from keepbus_vrrp.drops import Drops
-from keepbus_vrrp.effects import Endpoint, Forget, Gather, ReadKernel, Recall
+from keepbus_vrrp.effects import Endpoint, Forget, Gather, OpenGate, ReadKernel, Recall
 from keepbus_vrrp.election import receive
 from keepbus_vrrp.flood import Flood
 from keepbus_vrrp.group import Groups
+from keepbus_vrrp.guarding import Guarding
 from keepbus_vrrp.instance import Instance, key_of
 from keepbus_vrrp.lease import outlived, step_down
 from keepbus_vrrp.patience import patience_ns
@@ -82,6 +83,7 @@ class Machine:
         self._start_delay = StartDelay(self._turn, self._begin)
         self._reported_transitions = 0
         self._gather_ns = 0
+        self._guarding = Guarding(self._turn, self.instances)
         self._least_slack_ns = NEVER
         """No master's lease ends earlier than this after its timer was due."""
         self._upkeep = Upkeep(self._turn, self.instances, self._report)
@@ -101,6 +103,7 @@ class Machine:
             events.ListenFailed: self._on_listen_failed,
             **Answers(self.instances, self._upkeep.install_failed).handlers,
             **self._upkeep.handlers,
+            events.GateChanged: self._on_gate_changed,
         }
 
     def turn(self, now_ns: int, events_: Sequence[Event]) -> Iterable[Effect]:
@@ -123,6 +126,9 @@ class Machine:
         # look, masters' adverts first. Else hundreds of takeovers would be one turn without a clock.
         if not events_ or type(events_[0]) not in _ANSWERS:
             timers.fire(now_ns)
+        if turn.opens_gate:
+            turn.opens_gate = False
+            effects.append(OpenGate())
         if turn.transitions != self._reported_transitions and not self._stopped:
             self._reported_transitions = turn.transitions
             turn.telling.say_of(self, self._report)
@@ -314,6 +320,7 @@ class Machine:
             self._begin()
         self._upkeep.configure(section)
         self._least_slack_ns = min((each.terms.slack_ns for each in self.instances.values()), default=NEVER)
+        self._guarding.arrange()
         self._statistics.begin()
         self._turn.telling.say_of(self, self._report)
         self._gather()
@@ -347,7 +354,12 @@ class Machine:
                 instance.become_stop("stopped", keep_addresses=self._keep_addresses)
             self._groups.stop("stopped")
             self._upkeep.stop(keep=self._keep_addresses)
+            self._guarding.end()
         self._turn.effects += (*self._turn.telling.take_all(), Exit())
+
+    def _on_gate_changed(self, event: events.GateChanged) -> None:
+        if self._guarding.changed(event.error):
+            self._turn.telling.say_of(self, self._report)
 
     # Telling
 

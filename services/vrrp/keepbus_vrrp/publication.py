@@ -45,7 +45,7 @@ def state(instance: Instance) -> Publish:
             refused=tuple(f"{name}: {error}" for name, error in instance.held.refused.items()),
             contested=instance.held.fights.contested,
             holds_addresses=instance.holds_addresses,
-            lease_us=instance.terms.lease_us if instance.terms.leased else 0,
+            lease_us=instance.terms.lease_us if instance.is_leased else 0,
             faults=instance.faults,
             trackers=instance.tracking.parts,
             demoted=instance.demoted,

@@ -27,7 +27,7 @@ def report(instances: Collection[Instance], statics: Statics) -> Report:
 def _of_instances(instances: Collection[Instance]) -> str:
     states = [instance.state for instance in instances]
     count = len(states)
-    unleased = [each.config.name for each in instances if each.terms.too_fast_for_lease]
+    unleased = [each for each in instances if each.leases and not each.is_leased]
     detail = (
         f"{count} instance{'s' if count > 1 else ''}: {states.count(VrrpState.MASTER)} MASTER, "
         f"{states.count(VrrpState.BACKUP)} BACKUP, {states.count(VrrpState.FAULT)} FAULT"
@@ -35,6 +35,9 @@ def _of_instances(instances: Collection[Instance]) -> str:
     if VrrpState.INIT in states:
         detail += f", {states.count(VrrpState.INIT)} waiting for the end of the start delay"
     if unleased:
-        named = ", ".join(unleased[:3]) + (" and others" if len(unleased) > 3 else "")
-        detail += f"; no address lease below 1 s advert_int: {named}"
+        names = [each.config.name for each in unleased]
+        named = ", ".join(names[:3]) + (" and others" if len(names) > 3 else "")
+        error = unleased[0].turn.gate_error
+        why = f" ({error})" if error else ""
+        detail += f"; no address lease at so short an advert_int{why}: {named}"
     return detail

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -11,6 +12,7 @@ from keepbus.runtime.loop import Loop, boottime_ns
 from keepbus.runtime.machine import Effect, Event
 from keepbus_vrrp import effects, events, family
 from keepbus_vrrp.effects import Endpoint
+from keepbus_vrrp.gate import Gate
 from keepbus_vrrp.kernel import Kernel
 from keepbus_vrrp.memory import Memory
 from keepbus_vrrp.netlink import Address
@@ -19,14 +21,15 @@ from keepbus_vrrp.sockets import AdvertSocket, AnnounceSocket, open_ah_socket, o
 from keepbus_vrrp.sysctls import Sysctls
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_NS_PER_MS = 1_000_000
 _CLOCK_TOLERANCE_NS = 1_000_000
 
 
 class Shell:
     """Everything that touches the world. An effect never waits; what can fail answers with an event."""
 
-    def __init__(self, run_dir: Path, loop: Loop, complain: Callable[[str], None]) -> None:
-        """complain logs one sentence. Raises OSError when kernel or run directory refuse."""
+    def __init__(self, run_dir: Path, node: str, loop: Loop, complain: Callable[[str], None]) -> None:
+        """node is the node's name; complain logs one sentence. Raises OSError for kernel or directory."""
         self._loop = loop
         self._complain = complain
         self._kernel = Kernel()
@@ -37,6 +40,10 @@ class Shell:
         self._route_news: RouteNews | None = None
         self._sysctls = Sysctls(run_dir / "vrrp" / "sysctls")
         self._failing: set[str] = set()
+        self._node = node
+        self._gate: Gate | None = None
+        self._held: list[tuple[tuple[bytes, ...], int]] = []
+        """Addresses of the adverts that left in this turn, each with the end of their lease."""
         self._wall_offset_ns = 0
         loop.watch(self._kernel.fileno(), self._kernel.news)
         self._perform: dict[type, Callable[[Any], Iterable[Event] | None]] = {
@@ -55,6 +62,8 @@ class Shell:
             effects.Ask: self._ask,
             effects.WatchRoutes: self._watch_routes,
             effects.Sysctls: self._set_sysctls,
+            effects.Guard: self._guard,
+            effects.OpenGate: self._open_gate,
         }
 
     def perform(self, effect: Effect, _now_ns: int) -> Iterable[Event] | None:
@@ -98,6 +107,8 @@ class Shell:
             return [events.TransmitFailed(key, text)]
         if effect.lease_end_ns:
             self._memory.renew(key, now_ns, effect.lease_end_ns)
+        if effect.hold:
+            self._held.append((effect.hold, effect.lease_end_ns))
         answers: list[Event] = []
         if key in self._failing:
             self._failing.discard(key)
@@ -109,6 +120,33 @@ class Shell:
             announce = tuple(address.address for address in effect.addresses)
             answers.append(events.Installed(key, announce))
         return answers
+
+    def _guard(self, effect: effects.Guard) -> list[Event]:
+        try:
+            if self._gate is None:
+                self._gate = Gate(self._node)
+            self._gate.guard(effect.addresses)
+        except OSError as error:
+            # Without nftables there is nothing left of an earlier gate.
+            return [events.GateChanged(_why_no_gate(error) if effect.addresses else "")]
+        return [events.GateChanged("")]
+
+    def _open_gate(self, _effect: effects.OpenGate) -> list[Event] | None:
+        held, self._held = self._held, []
+        now_ns = boottime_ns()
+        if self._gate is None:
+            return None
+        try:
+            self._gate.hold(
+                [(each, (end_ns - now_ns) // _NS_PER_MS) for addresses, end_ns in held for each in addresses]
+            )
+        except OSError as error:
+            # An open gate is better than one that nobody passes.
+            with contextlib.suppress(OSError):
+                self._gate.remove()
+            self._gate = None
+            return [events.GateChanged(_why_no_gate(error))]
+        return None
 
     def _install(self, effect: effects.Install) -> list[Event]:
         answers: list[Event] = [
@@ -204,6 +242,10 @@ class Shell:
     def _recall(self, _effect: effects.Recall) -> list[Event]:
         boot_id = _BOOT_ID.read_text(encoding="ascii").strip()
         return [events.Remembered(boot_id, tuple(self._memory.read()))]
+
+
+def _why_no_gate(error: OSError) -> str:
+    return f"the kernel's nftables: {error.strerror}"
 
 
 def _text(address: Address) -> str:

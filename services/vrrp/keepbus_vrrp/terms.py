@@ -16,7 +16,7 @@ from keepbus.config.model import (
 from keepbus_vrrp import ah, hmac_trailer, ipv6, packet
 from keepbus_vrrp.family import BY_NAME, IPV6, pack
 from keepbus_vrrp.record import fingerprint
-from keepbus_vrrp.timers import NS_PER_US, kernel_can_lease, lease_us
+from keepbus_vrrp.timers import NS_PER_US, gate_can_lease, kernel_can_lease, lease_us
 
 Copies = tuple[tuple[str, bytes], ...]
 """An advert as it leaves: destination and whole datagram, once for the group or once for each peer (U1)."""
@@ -66,13 +66,13 @@ class Terms:
         "advertised",
         "family",
         "fingerprint",
+        "gated",
         "group",
         "interval_us",
         "lease_us",
         "leased",
         "left_out",
         "slack_ns",
-        "too_fast_for_lease",
         "unicast",
         "valid_s",
     )
@@ -84,7 +84,10 @@ class Terms:
         self.interval_us = config.advert_interval_us
         self.leased = lease and kernel_can_lease(self.interval_us)
         """True when the kernel takes the addresses off by itself."""
-        self.too_fast_for_lease = lease and not self.leased
+        gated = lease and not self.leased and gate_can_lease(self.interval_us)
+        every = config.virtual_addresses + config.virtual_addresses_excluded
+        self.gated = tuple(pack(each.address) for each in every) if gated else ()
+        """The addresses that pass the gate while they are held (R-L3)."""
         self.lease_us = lease_us(self.interval_us, in_kernel=self.leased)
         self.slack_ns = (self.lease_us - self.interval_us) * NS_PER_US
         """How late an advert may be without the lease having ended."""

@@ -17,6 +17,8 @@ NEVER = 1 << 63
 """A moment that does not come, CLOCK_BOOTTIME nanoseconds."""
 
 _LEAST_LEASED_INTERVAL_US = 1_000_000
+_GATE_LATENESS_US = 10_000
+"""A tick of the slowest kernels (HZ=100), with which nftables measures its time."""
 _MOST_RENEWALS_PER_TURN = 64
 _MOST_OTHERS_PER_TURN = 16
 
@@ -44,6 +46,11 @@ def lease_us(advert_interval_us: int, *, in_kernel: bool) -> int:
 def kernel_can_lease(advert_interval_us: int) -> bool:
     """Address lifetimes count whole seconds: too coarse for intervals below one second (R-L2)."""
     return advert_interval_us >= _LEAST_LEASED_INTERVAL_US
+
+
+def gate_can_lease(advert_interval_us: int) -> bool:
+    """R-L1: what is left of the lease must be clearly more than an interval; so from 13.4 ms on."""
+    return 2 * advert_interval_us - _GATE_LATENESS_US > advert_interval_us * 5 // 4
 
 
 class Timer:

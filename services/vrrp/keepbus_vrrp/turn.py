@@ -18,8 +18,10 @@ class Turn:
     __slots__ = (
         "boot_id",
         "effects",
+        "gate_error",
         "links",
         "now_ns",
+        "opens_gate",
         "pacing",
         "telling",
         "timers",
@@ -45,6 +47,10 @@ class Turn:
         self.verdicts: dict[tuple[str, str], Heard] = {}
         """The last one on everything that was heard of, by kind and name."""
         self.pacing = Pacing()
+        self.gate_error = ""
+        """Why there is no lease below 1 s."""
+        self.opens_gate = False
+        """Adverts of this turn open the gate."""
 
     def remove(self, key: str, addresses: tuple[Address, ...]) -> None:
         """Take addresses of the instance `key` off; own doings are not told by the kernel."""
