@@ -93,6 +93,8 @@ class Service:
         self.started_wall_ns = time.time_ns()
         os.umask(0o007)
         _die_with_parent()
+        if "SUPERVISOR_ENABLED" in os.environ and _is_orphan(self.run_dir):
+            sys.exit(1)
         self.log = Logger(name, level=self.options.log_level, as_json=self.options.log_json)
         self._backoff: Backoff | None = Backoff(self.run_dir, name)
         self._backoff.begin(self.log.warning)
@@ -328,6 +330,19 @@ def _die_with_parent() -> None:
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
     if os.getppid() != parent:
         sys.exit(1)
+
+
+def _is_orphan(run_dir: Path) -> bool:
+    """True when the node's supervisord died before this process could ask the kernel to tell it."""
+    try:
+        pid = int((run_dir / "supervisor" / "pid").read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return False
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        return True
+    return stat.rpartition(")")[2].split()[0] == "Z"
 
 
 _signals: socket.socket | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -22,6 +23,7 @@ from keepbus_vrrp.sysctls import Sysctls
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _NS_PER_MS = 1_000_000
+_NO_NFTABLES = (errno.EPROTONOSUPPORT, errno.EOPNOTSUPP, errno.EINVAL, errno.EPERM)
 _CLOCK_TOLERANCE_NS = 1_000_000
 
 
@@ -128,6 +130,8 @@ class Shell:
             self._gate.guard(effect.addresses)
         except OSError as error:
             # Without nftables there is nothing left of an earlier gate.
+            if not effect.addresses and error.errno not in _NO_NFTABLES:
+                self._complain(f"the tables of the gate could not be removed: {error.strerror}")
             return [events.GateChanged(_why_no_gate(error) if effect.addresses else "")]
         return [events.GateChanged("")]
 
