@@ -153,7 +153,7 @@ def resumed(router: Router) -> list[Resumed]:
     ]
 
 
-def test_r_l5_a_crash_is_not_a_failover() -> None:
+def test_r_l5_r_f5_a_crash_is_not_a_failover() -> None:
     before = master()
     memory = memory_of(before, sent=-0.7, lease_end=1.3)
     after = Router(addresses=(LOCAL, VIP), memories=(memory,))
