@@ -64,7 +64,7 @@ def instance(made: Node, state: VrrpState | None = None) -> Instance:
 
 
 def crash_of_vrrp(nodes: Pair, after_s: float) -> tuple[bool, int]:
-    """R-F2: one crash that must move nothing; whether that was to be seen, and how long the wire was silent."""
+    """R-F2: one crash moves nothing; whether that was to be seen, and how long the wire was silent."""
     before = instance(nodes.first)
     peer_before = instance(nodes.second)
     resumed = nodes.first.listen("event/vrrp/resume/")
