@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -28,8 +28,8 @@ from keepbus.config.syntax import Statement
 
 _PATH = ("virtual_server", "real_server")
 _SCHEDULE = ("retry", "delay_before_retry_us", "connect_timeout_us", "delay_loop_us", "warmup_us")
-_CONNECTION = ("address", "port", "bind_address", "bind_port", "connect_timeout_us")
-_BIND = ("bind_address", "bind_port")
+_BIND = ("bind_address", "bind_port", "bind_interface", "fwmark")
+_CONNECTION = ("address", "port", *_BIND, "connect_timeout_us")
 _DEFAULT_DELAY_LOOP_US = 60_000_000
 _SUCCESS = (StatusRange(low=200, high=299),)
 _SHORTEST_HASH = 8
@@ -42,10 +42,16 @@ Values = Mapping[str, Any]
 class Checks:
     """All distinct checks of a configuration."""
 
-    def __init__(self, tables: TableReader, track_files: Mapping[str, TrackedFile] | None = None) -> None:
-        """track_files: those that FILE_CHECK may name."""
+    def __init__(
+        self,
+        tables: TableReader,
+        track_files: Mapping[str, TrackedFile] | None = None,
+        sessions: Collection[str] = (),
+    ) -> None:
+        """track_files: those that FILE_CHECK may name; sessions: the BFD instances that BFD_CHECK may."""
         self._tables = tables
         self._track_files = track_files or {}
+        self._sessions = sessions
         self._by_content: dict[Check, Check] = {}
         self._ids: set[str] = set()
 
@@ -74,6 +80,8 @@ class Checks:
         kind = CheckKind(keyword)
         if kind is CheckKind.FILE_CHECK:
             return self._file(fields)
+        if kind is CheckKind.BFD_CHECK:
+            return self._bfd(fields, inherited)
         own = self._own(kind, fields, inner, inherited)
         if own is None:
             return []
@@ -188,6 +196,22 @@ class Checks:
         check = self._intern(Check(id="", kind=CheckKind.FILE_CHECK, address="", port=0, retry=0, file=file))
         return [CheckUse(check=check.id)]
 
+    def _bfd(self, fields: Fields, inherited: Values) -> list[CheckUse]:
+        name = fields.get("bfd")
+        if name is None:
+            self._unusable("missing-bfd-instance", CheckKind.BFD_CHECK, "name", fields, "bfd")
+            return []
+        if name not in self._sessions:
+            self._tables.findings.error(
+                "unknown-bfd-instance",
+                f"there is no bfd_instance {name}; the check is not used",
+                fields.where("bfd"),
+                lenient=True,
+            )
+            return []
+        check = self._intern(Check(id="", kind=CheckKind.BFD_CHECK, address="", port=0, retry=0, bfd=name))
+        return [CheckUse(check=check.id, alpha=fields.get("alpha", inherited.get("alpha", False)))]
+
     def _http(self, fields: Fields, urls: list[Fields], virtualhost: str) -> dict[str, Any]:
         virtualhost = fields.get("virtualhost", virtualhost)
         built = tuple(self._url(url, virtualhost) for url in urls)
@@ -286,4 +310,6 @@ def _subject(check: Check) -> str:
         return check.misc.script.argv[0]
     if check.file is not None:
         return check.file.name
+    if check.bfd:
+        return check.bfd
     return f"{check.address}:{check.port}" if check.port else check.address

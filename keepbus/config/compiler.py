@@ -156,7 +156,9 @@ def _compile(
     sync_groups, group_targets, instances = build_sync_groups(
         tables, blocks["vrrp_sync_group"], instances, trackables
     )
-    checks = Checks(tables, track_files)
+    checks = Checks(
+        tables, track_files, [block.words[1] for block in blocks["bfd_instance"] if len(block.words) > 1]
+    )
     groups = build_groups(tables, blocks["virtual_server_group"])
     virtual_servers = build_virtual_servers(
         tables, blocks["virtual_server"], checks, groups, ipvs_driver, _holders(instances), progress

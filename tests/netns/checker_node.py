@@ -38,11 +38,11 @@ class Node:
         configuration = Configuration(checker=CheckerSection(checks=tuple(checks)))
         generation.write(self.run_dir, configuration, self.run_dir / "keepalived.conf")
 
-    def start(self, checks: Sequence[Check] | None = None) -> None:
-        """Start the checker, with these checks or those it had."""
+    def start(self, checks: Sequence[Check] | None = None, *, through: Sequence[str] = ()) -> None:
+        """Start the checker, with these checks or those it had; through: a command before its own."""
         if checks is not None:
             self.configure(checks)
-        self.checker = self._spawn("checker")
+        self.checker = self._spawn("checker", through)
 
     def reload(self, checks: Sequence[Check]) -> None:
         """Write a generation and send SIGHUP."""
@@ -102,10 +102,16 @@ class Node:
         self._listener.close()
         self._context.term()
 
-    def _spawn(self, service: str) -> subprocess.Popen[bytes]:
-        process = subprocess.Popen(
-            [sys.executable, "-m", f"keepbus_{service}", "-r", str(self.run_dir), "--log-level", "warning"],
-            env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
-        )
+    def _spawn(self, service: str, through: Sequence[str] = ()) -> subprocess.Popen[bytes]:
+        command = [
+            sys.executable,
+            "-m",
+            f"keepbus_{service}",
+            "-r",
+            str(self.run_dir),
+            "--log-level",
+            "warning",
+        ]
+        process = subprocess.Popen([*through, *command], env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"})
         self._processes.append(process)
         return process

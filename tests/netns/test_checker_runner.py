@@ -122,3 +122,38 @@ def test_a_checker_whose_runner_is_killed_ends(node: Node, folder: Path) -> None
     (runner,) = children(node.checker.pid)
     os.kill(runner, 9)
     assert node.checker.wait(10) != 0
+
+
+def marked(mark: int = 7) -> Check:
+    return check(CheckKind.TCP_CHECK, 9, name="misc", fwmark=mark)
+
+
+@needs_root
+def test_who_marks_packets_holds_just_that(node: Node) -> None:
+    node.start([marked()])
+    assert told(node)[:2] == (Verdict.DOWN, "connection refused")
+    held = capabilities(node.checker.pid)
+    assert held["CapEff"] == held["CapPrm"] in (1 << 13, 1 << 12), "NET_RAW, NET_ADMIN on older kernels"
+    assert held["CapBnd"] == held["CapInh"] == held["CapAmb"] == 0
+
+
+@needs_root
+def test_a_reload_that_brings_the_first_mark_ends_the_process(node: Node) -> None:
+    node.start([marked(0)])
+    assert told(node)[1] == "connection refused"
+    assert capabilities(node.checker.pid)["CapPrm"] == 0
+    node.reload([marked()])
+    assert node.checker.wait(10) == 0, "supervisord starts the next one"
+    node.messages.clear()
+    node.start()
+    assert told(node)[:2] == (Verdict.DOWN, "connection refused")
+    assert capabilities(node.checker.pid)["CapPrm"] != 0
+
+
+@needs_root
+def test_without_the_privilege_to_mark_one_sentence_says_so(node: Node) -> None:
+    node.start([marked()], through=["setpriv", "--bounding-set=-all", "--inh-caps=-all"])
+    node.wait(lambda: bool(node.bodies("statistics")) and bool(node.bodies("statistics")[-1].local_errors))
+    ((sentence, _),) = node.bodies("statistics")[-1].local_errors.items()
+    assert sentence.startswith("this process may not mark packets, as `fwmark` asks for; start the node with")
+    assert {verdict.verdict for verdict in node.bodies("verdict")} <= {Verdict.UNKNOWN}

@@ -19,6 +19,7 @@ from keepbus.config.model import (
     TrackedFile,
     Url,
 )
+from keepbus.contracts.bfd import Session
 from keepbus.contracts.checker import CheckVerdict, ProbeFailed, Tracker
 from keepbus.contracts.message import Header, Message, topic_of
 from keepbus.runtime.machine import BusMessage, Configured, Publish, Report, Withdraw
@@ -73,6 +74,11 @@ def file(name: str = "one", **settings: Any) -> Check:
     """A FILE_CHECK."""
     tracked = TrackedFile(name="load", path="/run/load", **settings)
     return _check(CheckKind.FILE_CHECK, name, {"address": "", "port": 0, "file": tracked, "retry": 0})
+
+
+def bfd(name: str = "one", session: str = "peer") -> Check:
+    """A BFD_CHECK."""
+    return _check(CheckKind.BFD_CHECK, name, {"address": "", "port": 0, "bfd": session, "retry": 0})
 
 
 def _check(kind: CheckKind, name: str, settings: dict[str, Any]) -> Check:
@@ -132,6 +138,11 @@ class Play:
             header = Header(1, "node", "checker", "earlier", 1, 1, 1, 1, "")
             self.feed(BusMessage(Message(topic_of(body, "checker"), header, body), self.wall_ns))
         return self
+
+    def hear_session(self, told: Session) -> Play:
+        """Whoever speaks BFD tells a session."""
+        header = Header(1, "node", "bfd", "boot", 1, 1, 1, 1, "")
+        return self.feed(BusMessage(Message(topic_of(told, "bfd"), header, told), self.wall_ns))
 
     def feed(self, *events: Any) -> Play:
         """One turn with these events, and those that the scripted targets answer with."""

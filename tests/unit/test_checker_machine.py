@@ -126,6 +126,15 @@ def test_connections_told_together_count_as_if_each_were_told_by_itself() -> Non
     assert told(gathers=True) == told(gathers=False)
 
 
+def test_connections_told_together_begin_the_retries_anew() -> None:
+    """Also while the verdict waits for being told again: every second probe fails, never two in a row."""
+    play = Play(failing(2, 4, 6, 8))
+    play.gathers = True
+    play.configure(tcp(retry=1, delay_loop_us=500_000, delay_before_retry_us=500_000)).until(6)
+    assert len(play.probes) > 8
+    assert play.measured() == [(1.0, "up")]
+
+
 def test_a_connection_told_with_others_is_evidence() -> None:
     play = Play()
     play.gathers = True

@@ -329,3 +329,34 @@ class TestFile:
         for words in (["1", "2"], ["overwrite", "overwrite"], ["x"], ["overwrite", "x"]):
             with pytest.raises(Invalid):
                 init_file(words, "")
+
+
+def test_bind_if_and_fwmark_of_every_check_that_connects(tmp_path: Path) -> None:
+    for kind in ("TCP_CHECK", "SMTP_CHECK", "DNS_CHECK", "UDP_CHECK", "PING_CHECK", "HTTP_GET", "SSL_GET"):
+        body = "url {\n path /\n}" if kind.endswith("GET") else ""
+        check = only(compiled(tmp_path, f"{kind} {{\n bind_if eth7\n fwmark 4294967295\n {body}\n}}"))
+        assert (check.bind_interface, check.fwmark) == ("eth7", 0xFFFF_FFFF)
+    found = compiled(tmp_path, "SMTP_CHECK {\n fwmark 1\n host {\n bind_if eth7\n}\n}")
+    assert [(check.bind_interface, check.fwmark) for check in checks(found)] == [("eth7", 0), ("", 1)]
+
+
+BFD = "bfd_instance peer {\n}"
+
+
+def test_a_bfd_check_names_a_session(tmp_path: Path) -> None:
+    text = "BFD_CHECK {\n name peer\n}\nBFD_CHECK {\n name peer\n alpha no\n}"
+    found = compiled(tmp_path, text, before=BFD, virtual="alpha")
+    assert codes(found) == ["partial"]
+    (check,) = checks(found)
+    assert check == Check(id=check.id, kind=CheckKind.BFD_CHECK, address="", port=0, retry=0, bfd="peer")
+    assert check.id.startswith("BFD_CHECK:peer#")
+    assert [use.alpha for use in only_server(found).real_servers[0].checks] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("lines", "code"), [("", "missing-bfd-instance"), ("name other", "unknown-bfd-instance")]
+)
+def test_a_bfd_check_without_a_session_is_not_used(tmp_path: Path, lines: str, code: str) -> None:
+    text = f"BFD_CHECK {{\n{lines}\n}}"
+    assert is_error(compiled(tmp_path, text, before=BFD), code)
+    assert checks(compiled(tmp_path, text, before=BFD, permissive=True)) == ()

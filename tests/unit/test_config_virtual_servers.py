@@ -183,7 +183,7 @@ def test_bad_lines(tmp_path: Path, line: str, told_: str) -> None:
 
 def test_an_unchecked_server_would_count_as_alive(tmp_path: Path) -> None:
     compiled = server(tmp_path, REAL.replace("@", "BFD_CHECK {\n name x\n}"))
-    assert is_error(compiled, "not-supported")
+    assert is_error(compiled, "unknown-bfd-instance")
 
 
 class TestChecks:
@@ -300,7 +300,8 @@ class TestChecks:
                 "error bad-value 10:19",
             ),
             ("HTTP_GET {\nurl {\npath /\n}\nnb_get_retry 3\n}", "warning deprecated 10:1"),
-            ("TCP_CHECK {\nfwmark 3\n}", "error not-supported 7:1"),
+            ("TCP_CHECK {\nfwmark -3\n}", "error bad-value 7:8"),
+            ("TCP_CHECK {\nbind_if a/b\n}", "error bad-value 7:9"),
             ("TCP_CHECK {\nlog_all_failures\n}", "warning obsolete 7:1"),
             ("TCP_CHECK", "error missing-argument 6:1"),
         ],

@@ -21,6 +21,7 @@ class CheckKind(enum.StrEnum):
     PING_CHECK = "PING_CHECK"
     MISC_CHECK = "MISC_CHECK"
     FILE_CHECK = "FILE_CHECK"
+    BFD_CHECK = "BFD_CHECK"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,11 +116,14 @@ class Check:
     """KIND:address:port plus, where the rest is not default, `#` and 8 hex digits of its hash."""
     kind: CheckKind
     address: str
-    """Empty for MISC_CHECK and FILE_CHECK."""
+    """Empty for MISC_CHECK, FILE_CHECK and BFD_CHECK."""
     port: int
     """0 for those, and for PING_CHECK."""
     bind_address: str = ""
     bind_port: int = 0
+    bind_interface: str = ""
+    fwmark: int = 0
+    """0: packets are not marked."""
     connect_timeout_us: int = 5_000_000
     delay_loop_us: int = 60_000_000
     retry: int = 1
@@ -134,11 +138,13 @@ class Check:
     urls: tuple[Url, ...] = ()
     helo_name: str = ""
     """Name for SMTP_CHECK."""
+    # Each of these for its own kind, and nothing for the others.
     dns: DnsQuestion | None = None
     udp: UdpExchange | None = None
     misc: MiscCommand | None = None
     file: TrackedFile | None = None
-    """Each of these for its own kind, and None for the others."""
+    bfd: str = ""
+    """Name of the session that a BFD_CHECK follows."""
     ha_suspend: tuple[str, ...] = ()
     """Instances one of which must hold its addresses here; empty: it is always made."""
 

@@ -32,6 +32,7 @@ class Course:
         "gone",
         "guarded",
         "inherited_evidence",
+        "kind",
         "last_url",
         "next_at_ns",
         "probe",
@@ -56,6 +57,8 @@ class Course:
     def __init__(self, check: Check, *, first_start: bool, wall_ns: int) -> None:
         """first_start: the retries count as used up, so that the first failure is enough."""
         self.check = check
+        self.kind = check.kind.value
+        """As the file calls it."""
         self.target = wording.target(check)
         self.verdict = Verdict.UNKNOWN
         self.changes = 0
@@ -211,7 +214,7 @@ class Course:
         """The state as it goes on the bus."""
         return CheckVerdict(
             check=self.check.id,
-            kind=self.check.kind.value,
+            kind=self.kind,
             target=self.target,
             verdict=self.verdict,
             changes=self.changes,

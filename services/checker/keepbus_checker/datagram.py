@@ -9,7 +9,7 @@ from pathlib import Path
 from keepbus.config.model import Check
 from keepbus.runtime.machine import Event
 from keepbus_checker.events import Outcome
-from keepbus_checker.tcp import FAILED_MASK, End, Socket, outcome_of, words_of
+from keepbus_checker.tcp import FAILED_MASK, End, Socket, options_of, outcome_of, set_options, words_of
 
 _READS_PER_TURN = 16
 """Datagrams that a sender without end gets a turn; then everybody else has his."""
@@ -77,6 +77,7 @@ def exchange(check: Check, octets: bytes, *, icmp: bool = False) -> Socket:
             sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_RECVERR, 1)
         else:
             sock.setsockopt(socket.IPPROTO_IP, _IP_RECVERR, 1)
+        set_options(sock, options_of(check))
         if check.bind_address or check.bind_port:
             # A ping socket's port is its identifier, which the kernel chooses.
             sock.bind((check.bind_address or ("::" if ipv6 else "0.0.0.0"), 0 if icmp else check.bind_port))

@@ -61,6 +61,12 @@ class WatchProcesses(NamedTuple):
     processes: tuple[TrackProcess, ...]
 
 
+class Confine(NamedTuple):
+    """Give up every privilege for good but that of marking packets, and that one, too, without `marks`."""
+
+    marks: bool
+
+
 class ForgetCheck(NamedTuple):
     """The check, or the tracker of a file, is no longer configured: drop what was prepared for it."""
 

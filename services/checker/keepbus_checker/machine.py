@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from keepbus.config.model import Check, CheckerSection
+from keepbus.contracts.bfd import Session
 from keepbus.contracts.checker import CheckVerdict, Statistics, Verdict
 from keepbus.runtime.machine import (
     BusMessage,
@@ -24,6 +25,7 @@ from keepbus_checker.announcer import Announcer
 from keepbus_checker.course import Course, effect_of
 from keepbus_checker.effects import (
     AbortProbe,
+    Confine,
     EndScript,
     ForgetCheck,
     RunScript,
@@ -32,6 +34,7 @@ from keepbus_checker.effects import (
     WatchFile,
 )
 from keepbus_checker.events import FileRead, Outcome, ProbeAdvanced, ProbeEnded, ProbesConnected
+from keepbus_checker.results import Results
 from keepbus_checker.schedule import Schedule
 from keepbus_checker.spread import Spread
 from keepbus_checker.suspension import Suspension
@@ -73,8 +76,13 @@ class Machine:
         self._wall_offset_ns = 0
         self._configured = False
         self._section = CheckerSection()
+        self._marks = False
+        """Packets may be marked, if the node may do so."""
         self._stopping = False
-        self._announcer = Announcer(0)
+        self._sessions: dict[str, Session] = {}
+        """All that were told of, by name."""
+        self._followers: dict[str, Course] = {}
+        """BFD_CHECKs, by session."""
         self._housekeeping_at_ns: int | None = None
         self._statistics_at_ns = 0
         self._statistics = Statistics()
@@ -83,13 +91,14 @@ class Machine:
         self._tally = Tally()
         self._suspension = Suspension()
         self._trackers = Trackers(self._tally)
+        self._results = Results(self._tally)
 
     def wake_at_ns(self) -> int | None:
         """When the next probe starts or ends, or something is to be told."""
         if self._stopping:
             return None
         wake_at_ns = self._schedule.wake_at_ns(starts=len(self._probing) < self._most_open)
-        others = self._housekeeping_at_ns, self._announcer.wake_at_ns(), self._trackers.wake_at_ns()
+        others = self._housekeeping_at_ns, self._results.announcer.wake_at_ns(), self._trackers.wake_at_ns()
         for at_ns in others:
             if at_ns is not None and (wake_at_ns is None or at_ns < wake_at_ns):
                 wake_at_ns = at_ns
@@ -121,7 +130,7 @@ class Machine:
         self._start_due(now_ns, effects)
         if self._housekeeping_at_ns is not None and now_ns >= self._housekeeping_at_ns:
             self._keep_house(now_ns, effects)
-        effects.extend(self._announcer.tick(now_ns))
+        effects.extend(self._results.announcer.tick(now_ns))
         return effects
 
     # Probes
@@ -188,7 +197,7 @@ class Machine:
             # Its failure was counted when its time was over.
             self._schedule.start_after(course, now_ns, max(0, course.next_at_ns - now_ns))
         elif event.outcome == Outcome.LOCAL:
-            self._local_error(course, event.received, effects)
+            self._results.local_error(course, event.received, effects)
             self._schedule.start_after(course, now_ns, course.delay_ns)
         else:
             self._settle(course, event, now_ns, effects)
@@ -228,7 +237,7 @@ class Machine:
         """Count a result, plan the next probe, tell what is new."""
         before = course.verdict
         passed = event.outcome == Outcome.PASSED
-        self._count(course, event, passed, effects)
+        self._results.count(course, event, passed, effects)
         pause_ns = course.settle(passed) * 1000
         reweighted = passed and event.weight != course.weight
         if reweighted:
@@ -239,70 +248,31 @@ class Machine:
             pause_ns = max(0, course.next_at_ns - now_ns)
         if not course.probe:
             self._schedule.start_after(course, now_ns, pause_ns)
-        self._tell(course, before, event, reweighted, now_ns, effects)
+        self._results.tell(course, before, event, reweighted, now_ns, effects)
 
     def _file_read(self, event: FileRead, now_ns: int, effects: list[Effect]) -> None:
         course = self._courses.get(event.watcher)
         if course is None or course.check.file is None:
             return
         if event.error:
-            self._local_error(course, event.error, effects)
+            self._results.local_error(course, event.error, effects)
         number = event.number
         if number is None:
             if event.error or course.probes:
                 return  # the earlier value stays
             number = 0
-        before = course.verdict
         added, passed = effect_of(course.check.file, number)
-        outcome = Outcome.PASSED if passed else Outcome.FAILED
-        ended = ProbeEnded(0, outcome, f"value {number}", 0, event.wall_ns)
-        self._count(course, ended, passed, effects)
-        reweighted = course.settle_value(added, passed)
-        self._tell(course, before, ended, reweighted, now_ns, effects)
+        self._results.follow(course, passed, f"value {number}", added, now_ns, event.wall_ns, effects)
 
-    def _count(self, course: Course, event: ProbeEnded, passed: bool, effects: list[Effect]) -> None:
-        self._tally.probes += 1
-        course.probes += 1
-        course.received, course.took_us, course.ended_wall_ns = event.received, event.took_us, event.wall_ns
-        course.last_url = course.url
-        if not passed:
-            self._tally.failures += 1
-            course.failures += 1
-            if course.verdict is not Verdict.DOWN:
-                effects.append(Publish(course.failure()))
-
-    def _tell(
-        self,
-        course: Course,
-        before: Verdict,
-        event: ProbeEnded,
-        reweighted: bool,
-        now_ns: int,
-        effects: list[Effect],
-    ) -> None:
-        if course.verdict is not before:
-            self._changed(course, before, event, now_ns, effects)
-        elif reweighted:
-            effects.append(self._announcer.tell(course, now_ns))
-        elif not course.waits_for_telling:
-            self._announcer.note(course)
-
-    def _changed(
-        self, course: Course, before: Verdict, event: ProbeEnded, now_ns: int, effects: list[Effect]
-    ) -> None:
-        course.changes += 1
-        course.since_ns = event.wall_ns
-        self._tally.verdicts[before] -= 1
-        self._tally.verdicts[course.verdict] += 1
-        effects.append(self._announcer.tell(course, now_ns))
-        sentence = f"{course.check.kind.value} of {course.target} is {course.verdict.value}"
-        effects.append(Log("info", sentence, {"was": before.value, "received": event.received}))
-
-    def _local_error(self, course: Course, error: str, effects: list[Effect]) -> None:
-        """A failure of this host's own making counts for nothing."""
-        if not self._tally.local_errors[error]:
-            effects.append(Log("error", f"cannot probe {course.target}: {error}"))
-        self._tally.local_errors[error] += 1
+    def _session_told(self, told: Session, now_ns: int, wall_ns: int, effects: list[Effect]) -> None:
+        """A BFD session is up or down; who speaks BFD said so."""
+        self._sessions[told.name] = told
+        course = self._followers.get(told.name)
+        if course is not None:
+            received = f"session {'up' if told.up else 'down'}"
+            if told.detail:
+                received = f"{received}: {told.detail}"
+            self._results.follow(course, told.up, received, 0, now_ns, wall_ns, effects)
 
     # Configuration, predecessor, end
 
@@ -313,9 +283,17 @@ class Machine:
         first_start = not self._configured
         if first_start:
             self._configured = True
-            self._announcer = Announcer(now_ns)
+            self._results.announcer = Announcer(now_ns)
             self._statistics_at_ns = now_ns + _STATISTICS_NS
         wanted = {check.id: check for check in section.checks}
+        marks = any(check.fwmark for check in section.checks)
+        if first_start:
+            self._marks = marks
+            effects.append(Confine(marks))
+        elif marks and not self._marks:
+            effects.append(Log("info", "starts anew: what `fwmark` asks for was given up"))
+            self._stop(effects)
+            return
         for course in [
             course for course in self._courses.values() if wanted.get(course.check.id) != course.check
         ]:
@@ -335,18 +313,25 @@ class Machine:
         if check.file is not None:
             effects.append(WatchFile(check.id, check.file))
             return
+        if check.bfd:
+            self._followers[check.bfd] = course
+            self._results.announcer.note(course)
+            if check.bfd in self._sessions:
+                self._session_told(self._sessions[check.bfd], now_ns, wall_ns, effects)
+            return
         warmup_ns = check.warmup_us * 1000
         self._schedule.start_after(course, now_ns, FIRST_RUN_NS + self._spread.below(warmup_ns + 1))
-        self._announcer.note(course)
+        self._results.announcer.note(course)
 
     def _remove(self, course: Course, wanted: dict[str, Check], effects: list[Effect]) -> None:
         course.gone = True
         del self._courses[course.check.id]
+        self._followers.pop(course.check.bfd, None)
         self._tally.verdicts[course.verdict] -= 1
         self._abort(course, effects)
         effects.append(ForgetCheck(course.check.id))
         if course.check.id not in wanted:
-            effects.append(self._announcer.withdraw(course))
+            effects.append(self._results.announcer.withdraw(course))
 
     def _abort(self, course: Course, effects: list[Effect]) -> None:
         if course.probe:
@@ -361,6 +346,8 @@ class Machine:
         """Take over the verdict of an earlier process, unless this one has its own by now."""
         told = event.message.body
         self._suspension.hear(event.message.topic, told)
+        if isinstance(told, Session):
+            self._session_told(told, now_ns, event.wall_ns, effects)
         if not isinstance(told, CheckVerdict):
             return
         course = self._courses.get(told.check)
@@ -369,7 +356,7 @@ class Machine:
         self._tally.verdicts[course.verdict] -= 1
         course.adopt(told)
         self._tally.verdicts[course.verdict] += 1
-        effects.append(self._announcer.tell(course, now_ns))
+        effects.append(self._results.announcer.tell(course, now_ns))
 
     def _stop(self, effects: list[Effect]) -> None:
         """Verdicts stay on the bus for the next process; only descriptors are given back."""

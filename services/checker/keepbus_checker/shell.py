@@ -14,9 +14,11 @@ from keepbus.runtime.loop import WRITABLE, Loop
 from keepbus.runtime.machine import Event
 from keepbus_checker import dns, echo, udp
 from keepbus_checker.answer import Answer, request
+from keepbus_checker.confinement import UNMARKED, can_mark
 from keepbus_checker.datagram import DatagramProbe, Judge, exchange
 from keepbus_checker.effects import (
     AbortProbe,
+    Confine,
     EndScript,
     ForgetCheck,
     RunScript,
@@ -55,10 +57,12 @@ class Shell:
         wall_ns: Callable[[], int] = time.time_ns,
         number16: Callable[[], int] = lambda: _RANDOM.getrandbits(16),
         runner: socket.socket | None = None,
+        confine: Callable[[bool], bool] = can_mark,
     ) -> None:
         """number16 draws the ids of DNS queries and the sequence numbers of echo requests.
 
-        runner: who runs the scripts (keepbus_checker.runner); None: this process.
+        runner: who runs the scripts (keepbus_checker.runner); None: this process. confine is called once
+        with whether packets are to be marked, and says whether they can be.
         """
         self._loop = loop
         self._clock_ns = clock_ns
@@ -67,6 +71,8 @@ class Shell:
         self._connections = TcpProbes(loop, clock_ns, wall_ns)
         self._exchanges: dict[int, tuple[HttpProbe | SmtpProbe | DatagramProbe, int]] = {}
         """Those under way that send something, and the moments of their starts."""
+        self._confine = confine
+        self._marks = False
         self._number16 = number16
         self._scripts = Scripts(loop, wall_ns) if runner is None else Runner(runner, loop, wall_ns)
         self._files = Files(loop, wall_ns)
@@ -92,6 +98,8 @@ class Shell:
             return self._files.watch(effect.watcher, effect.file)
         elif kind is WatchProcesses:
             return self._processes.watch(effect.processes)
+        elif kind is Confine:
+            self._marks = self._confine(effect.marks)
         elif kind is ForgetCheck:
             self._targets.pop(effect.check, None)
             self._files.forget(effect.check)
@@ -104,7 +112,9 @@ class Shell:
             target = self._targets.get(check.id)
             if target is None:
                 target = self._targets[check.id] = _Target(check)
-            if check.kind is _TCP_CHECK:
+            if check.fwmark and not self._marks:
+                news.append(ProbeEnded(number, Outcome.LOCAL, UNMARKED, 0, self._wall_ns()))
+            elif check.kind is _TCP_CHECK:
                 connections.append((number, target.route))
             else:
                 news += self._start(number, check, url, target)

@@ -62,14 +62,32 @@ End = Callable[[int, Outcome, str], Iterable[Event]]
 """Closes the probe of this number and makes its event."""
 
 
+Options = tuple[tuple[int, int | bytes], ...]
+"""Names of SOL_SOCKET and their values."""
+
+
+def options_of(check: Check) -> Options:
+    """What `bind_if` and `fwmark` ask of a check's sockets."""
+    interface = (socket.SO_BINDTODEVICE, os.fsencode(check.bind_interface) + b"\0")
+    mark = (socket.SO_MARK, check.fwmark)
+    return ((interface,) if check.bind_interface else ()) + ((mark,) if check.fwmark else ())
+
+
+def set_options(sock: Socket, options: Options) -> None:
+    """Set them; raises OSError."""
+    for name, value in options:
+        sock.setsockopt(socket.SOL_SOCKET, name, value)
+
+
 class Route:
     """How to reach a check's target, worked out once per check."""
 
-    __slots__ = ("_address", "_bind", "_family", "_reuse")
+    __slots__ = ("_address", "_bind", "_family", "_options")
 
     def __init__(self, check: Check) -> None:
         self._family = socket.AF_INET6 if ":" in check.address else socket.AF_INET
         self._address = (check.address, check.port)
+        self._options = options_of(check)
         self._bind: tuple[str, int] | None = None
         if check.bind_address or check.bind_port:
             anywhere = "::" if self._family == socket.AF_INET6 else "0.0.0.0"
@@ -81,16 +99,21 @@ class Route:
             sock = Socket(self._family, _STREAM)
         except OSError as failure:
             return None, failure.errno or 0
-        error = (self._bind is not None and self._bound(sock, self._bind)) or sock.connect_ex(self._address)
+        prepared = self._bind is not None or self._options
+        error = (prepared and self._prepared(sock)) or sock.connect_ex(self._address)
         if error and error != errno.EINPROGRESS:
             sock.close()
             return None, error
         return sock, 0
 
-    @staticmethod
-    def _bound(sock: Socket, bind: tuple[str, int]) -> int:
-        """Bind the socket; 0 or an errno."""
+    def _prepared(self, sock: Socket) -> int:
+        """Set what the check wants of its socket; 0 or an errno."""
+        bind = self._bind
         try:
+            # A link-local address can be bound to only where the interface is known.
+            set_options(sock, self._options)
+            if bind is None:
+                return 0
             if bind[1]:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             else:

@@ -16,6 +16,8 @@ def target(check: Check) -> str:
         return " ".join(check.misc.script.argv)
     if check.file is not None:
         return check.file.path
+    if check.bfd:
+        return check.bfd
     if check.kind is CheckKind.PING_CHECK:
         return check.address
     return f"{bracketed(check.address)}:{check.port}"
@@ -41,4 +43,5 @@ _SENT = {
     CheckKind.PING_CHECK: "ICMP echo request",
     CheckKind.MISC_CHECK: "script run",
     CheckKind.FILE_CHECK: "file read",
+    CheckKind.BFD_CHECK: "state of the BFD session heard",
 }
