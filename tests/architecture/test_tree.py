@@ -51,3 +51,11 @@ def test_every_module_says_what_it_is() -> None:
 def test_test_files_have_different_names() -> None:
     names = [path.name for path in tracked("tests/**/test_*.py")]
     assert len(names) == len(set(names))
+
+
+def test_decisions_have_different_numbers() -> None:
+    pages = tracked("docs/decisions/*.md")
+    assert len({page.name[:4] for page in pages}) == len(pages)
+    assert not [
+        page.name for page in pages if not page.read_text(encoding="utf-8").startswith(f"# {page.name[:4]} ")
+    ]

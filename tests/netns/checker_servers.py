@@ -12,7 +12,9 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
+import keepbus_checker.machine
 from keepbus_checker.machine import Machine
 from keepbus_checker.shell import Shell
 
@@ -21,6 +23,8 @@ from keepbus.contracts.checker import CheckVerdict, ProbeFailed
 from keepbus.runtime.loop import Loop
 from keepbus.runtime.machine import Configured, Publish
 
+FIRST_RUN_NS = 20_000_000
+"""Instead of keepalived's pause of a second, which tests/unit holds the checker to."""
 HELLO = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
 HELLO_MD5 = "5d41402abc4b2a76b9719d911017c592"
 
@@ -142,7 +146,8 @@ class Checker:
     def run(self, *, seconds: float, until: Callable[[Checker], bool] = lambda _checker: False) -> Checker:
         """Run until the condition holds, at most so long; may be called again to go on."""
         self._until, self._end = until, time.monotonic() + seconds
-        self.loop.run(self.machine, self._perform, [Configured(1, self._section, time.time_ns())])
+        with mock.patch.object(keepbus_checker.machine, "FIRST_RUN_NS", FIRST_RUN_NS):
+            self.loop.run(self.machine, self._perform, [Configured(1, self._section, time.time_ns())])
         return self
 
     def _look(self, _now_ns: int) -> None:

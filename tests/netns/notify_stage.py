@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import fcntl
+import os
+import pwd
+import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -136,3 +139,20 @@ class Stage:
 
     def logged(self) -> str:
         return (self.run_dir / "log.txt").read_text()
+
+
+def staged() -> Iterator[Stage]:
+    """A stage for one test, not in pytest's directory, which is closed to other users."""
+    folder = Path("/tmp") / f"kb-notify-{os.getpid()}"
+    shutil.rmtree(folder, ignore_errors=True)
+    stage = Stage(folder)
+    try:
+        yield stage
+    finally:
+        stage.close()
+        shutil.rmtree(folder)
+
+
+def me() -> str:
+    """The user of the tests."""
+    return pwd.getpwuid(os.geteuid()).pw_name

@@ -5,16 +5,13 @@ from __future__ import annotations
 import json
 import os
 import pwd
-import shutil
 import stat
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from notify_stage import Stage
+from notify_stage import Stage, me, staged
 from smtp_server import SmtpServer
 
 from keepbus.config.model import Fifo, Mail, NotifyKind, NotifyTarget, Script
@@ -27,21 +24,7 @@ from keepbus.contracts.vrrp import VrrpState
 
 MASTER, BACKUP, FAULT = VrrpState.MASTER, VrrpState.BACKUP, VrrpState.FAULT
 NAME = "[192.0.2.1]:tcp:80"
-
-
-@pytest.fixture
-def stage() -> Iterator[Stage]:
-    # Not in pytest's directory, which is closed to other users.
-    folder = Path("/tmp") / f"kb-tell-{os.getpid()}"
-    shutil.rmtree(folder, ignore_errors=True)
-    stage = Stage(folder)
-    yield stage
-    stage.close()
-    shutil.rmtree(folder)
-
-
-def me() -> str:
-    return subprocess.run(["id", "-un"], capture_output=True, text=True, check=True).stdout.strip()
+stage = pytest.fixture(staged)
 
 
 def serves(stage: Stage, *, alive: bool, changes: int) -> None:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from notify_stage import PATIENCE_S, Stage
+from notify_stage import PATIENCE_S, Stage, me, staged
 
 from keepbus.config.model import Script
 from keepbus.contracts.common import Service, Status
@@ -19,24 +17,10 @@ from keepbus.contracts.notify import Notified
 from keepbus.contracts.vrrp import VrrpState
 
 MASTER, BACKUP, FAULT, STOP = VrrpState.MASTER, VrrpState.BACKUP, VrrpState.FAULT, VrrpState.STOP
+stage = pytest.fixture(staged)
 needs_root = pytest.mark.skipif(
     os.geteuid() != 0, reason="needs root: nothing was tried about scripts of other users"
 )
-
-
-@pytest.fixture
-def stage() -> Iterator[Stage]:
-    # Not in pytest's directory, which is closed to other users.
-    folder = Path("/tmp") / f"kb-notify-{os.getpid()}"
-    shutil.rmtree(folder, ignore_errors=True)
-    stage = Stage(folder)
-    yield stage
-    stage.close()
-    shutil.rmtree(folder)
-
-
-def me() -> str:
-    return subprocess.run(["id", "-un"], capture_output=True, text=True, check=True).stdout.strip()
 
 
 def own(path: str, *arguments: str) -> Script:
