@@ -103,6 +103,9 @@ class Node:
             if instance.rivals:
                 deaf = ", and it does not hear this node" if instance.unheard else ""
                 yield f"{instance.name} is MASTER here and at {' '.join(instance.rivals)}{deaf}"
+            statistics = self.adverts.get(instance.name)
+            for sentence in statistics.disagreements if statistics is not None else ():
+                yield f"{instance.name}: {sentence}"
         for notified in self.notified.values():
             if notified.lost:
                 yield f"{notified.lost} transitions of {notified.name} were never notified"

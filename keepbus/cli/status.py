@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from keepbus.cli import live, screen, tracked
+from keepbus.cli import counted, live, screen, tracked
 from keepbus.cli.bus import NoNode, collect
 from keepbus.cli.gist import exit_words, mood
 from keepbus.cli.node import Beat, Node, assemble
@@ -40,6 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="as one JSON object")
     form.add_argument("--watch", action="store_true", help="live, until q or Ctrl-C")
+    parser.add_argument("-v", "--verbose", action="store_true", help="counters that are 0, too")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -48,7 +49,7 @@ def run(options: argparse.Namespace) -> int:
         if options.watch:
             obstacle = screen.usable()
             if not obstacle:
-                return _watch(options.run_dir)
+                return _watch(options.run_dir, verbose=options.verbose)
             print(f"keepbus: {obstacle}, so the status is shown once", file=sys.stderr)
         states = collect(options.run_dir)
     except NoNode as reason:
@@ -59,18 +60,19 @@ def run(options: argparse.Namespace) -> int:
         print(json.dumps(as_json(node), ensure_ascii=False, indent=2))
     else:
         width = columns()
-        for line in as_text(node, options.run_dir, Paint(colour_wanted(sys.stdout)), width):
+        paint = Paint(colour_wanted(sys.stdout))
+        for line in as_text(node, options.run_dir, paint, width, verbose=options.verbose):
             print(cut(line, width))
     return 1 if node.problems() else 0
 
 
-def _watch(run_dir: Path) -> int:
+def _watch(run_dir: Path, *, verbose: bool) -> int:
     """The page for a person, live; raises NoNode."""
     paint = Paint(colour_wanted(sys.stdout))
 
     def page(states: Mapping[str, Message], width: int) -> list[str]:
         node = assemble(states, time.time_ns(), _current_generation(run_dir))
-        first, *rest = as_text(node, run_dir, paint, width)
+        first, *rest = as_text(node, run_dir, paint, width, verbose=verbose)
         now = time.strftime("%H:%M:%S", time.localtime(node.now_ns // 1_000_000_000))
         return [f"{first} {paint(f'· {now} · q ends', 'dim')}", *rest]
 
@@ -111,12 +113,14 @@ def as_json(node: Node) -> dict[str, Any]:
     }
 
 
-def as_text(node: Node, run_dir: Path, paint: Paint, width: int | None) -> Iterator[str]:
+def as_text(
+    node: Node, run_dir: Path, paint: Paint, width: int | None, *, verbose: bool = False
+) -> Iterator[str]:
     """The lines for a person."""
     generation = f"generation {node.generation}" if node.generation else "no configuration"
     where = paint(f"{generation} · {run_dir}", "dim")
     yield f"{paint(clean(node.name), 'bold')} · {where}"
-    yield from _instances(node, paint, width)
+    yield from _instances(node, paint, width, verbose)
     yield from _groups(node, paint, width)
     yield from _virtual_servers(node, paint, width)
     yield ""
@@ -133,7 +137,7 @@ def as_text(node: Node, run_dir: Path, paint: Paint, width: int | None) -> Itera
             yield paint(line, "red")
 
 
-def _instances(node: Node, paint: Paint, width: int | None) -> Iterator[str]:
+def _instances(node: Node, paint: Paint, width: int | None, verbose: bool) -> Iterator[str]:
     if not node.instances:
         return
     stale = paint("  (as vrrp said last: it is silent)", "red") if node.silent("vrrp") else ""
@@ -159,6 +163,13 @@ def _instances(node: Node, paint: Paint, width: int | None) -> Iterator[str]:
         for held in (*instance.virtual_routes, *instance.virtual_rules):
             yield f"    {_held(held, instance, paint)}"
         yield f"    {_master(instance, node)}"
+        statistics = node.adverts.get(instance.name)
+        if statistics is not None:
+            for line in (
+                *counted.adverts(statistics, verbose=verbose),
+                *counted.errors(statistics, paint, verbose=verbose),
+            ):
+                yield f"    {line}"
         notified = node.notified.get(instance.name)
         if notified is not None and notified.last_command:
             how = paint(exit_words(notified.last_exit), "red" if notified.last_exit else "dim")
@@ -176,12 +187,6 @@ def _groups(node: Node, paint: Paint, width: int | None) -> Iterator[str]:
         yield f"  {paint(clean(group.name), 'bold')}  {state} for {since}  {clean(', '.join(group.members))}"
         why = f"since {clock(group.since_ns, node.now_ns)}: {clean(group.cause)}"
         yield from wrap(why, width, first="    ", rest="      ")
-
-
-def _priority(instance: vrrp.Instance) -> str:
-    if instance.effective_priority == instance.base_priority:
-        return str(instance.base_priority)
-    return f"{instance.effective_priority} (configured {instance.base_priority})"
 
 
 def _addresses(instance: vrrp.Instance, paint: Paint) -> str:

@@ -182,6 +182,11 @@ class Statistics(Body):
     """Wall clock of the last advert accepted from another router; 0 before the first."""
     lateness_us_max: int = 0
     """Largest lateness of an advert or a timer, microseconds."""
+    lateness_us_counts: tuple[int, ...] = ()
+    """How many were late by less than 1, 2, 4, 8, … microseconds, each counted in the first that holds it."""
+    disagreements: tuple[str, ...] = ()
+    """What others with this virtual router id are configured with otherwise, a sentence each that names the
+    sender; it stands while adverts like that come."""
 
 
 @contract("event/vrrp/transition", key="instance")

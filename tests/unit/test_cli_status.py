@@ -141,6 +141,37 @@ def test_problems(bodies: tuple[tuple[str, Body], ...], problem: str) -> None:
     assert "all is well" not in text(shown)
 
 
+COUNTED = change(
+    STATISTICS, adverts_sent=9, became_master=1, dropped={"ttl": 3, "version": 0},
+    lateness_us_counts=(0, 0, 0, 0, 0, 0, 98, 0, 0, 0, 0, 0, 2), lateness_us_max=3500,
+)  # fmt: skip
+
+
+def test_counters_errors_and_lateness_are_shown_without_zeros() -> None:
+    page = text(node(("vrrp", INSTANCE), ("vrrp", COUNTED)))
+    assert "    adverts: 9 sent, master 1 time, released 0\n" in page
+    assert "    refused or odd: ttl 3\n" in page
+    # 50 of 100 are within the 98 of 32 to 64 us; the 99th is the first of two between 2048 and 4096 us.
+    assert "    timers late: p50 48 us, p99 3.1 ms, max 3.5 ms\n" in page
+
+
+def test_verbose_shows_zeros() -> None:
+    page = "\n".join(
+        as_text(node(*WELL), Path("/run/keepbus"), Paint(False), None, verbose=True),
+    )
+    assert "adverts: 0 sent, 0 received, 0 resignations sent, 0 resignations received, master 0 times" in page
+    assert "refused or odd: none" in page
+    assert "timers late" not in page
+
+
+def test_another_configuration_of_a_peer_is_a_standing_warning() -> None:
+    """R-F88."""
+    sentence = "10.0.0.2 sends adverts that are refused: VRRP version 3, 2 expected"
+    shown = node(*WELL, ("vrrp", change(STATISTICS, disagreements=(sentence,))))
+    assert shown.problems() == [f"VI_1: {sentence}"]
+    assert sentence in text(shown)
+
+
 def test_idle_is_well_and_generation_0_is_no_other_generation() -> None:
     idle = change(BEAT, status=Status.IDLE, generation=0)
     assert node(*WELL, ("checker", idle)).problems() == []

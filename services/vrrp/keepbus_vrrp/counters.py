@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from keepbus.contracts.vrrp import Statistics
 
+_BUCKETS = 32
+"""The last one holds what is later than 18 minutes."""
+
 
 class Counters:
     """Plain numbers; whoever sees the thing moves the counter."""
@@ -13,6 +16,7 @@ class Counters:
         "adverts_sent",
         "became_master",
         "dropped",
+        "lateness",
         "lateness_ns_max",
         "priority_zero_received",
         "priority_zero_sent",
@@ -31,6 +35,8 @@ class Counters:
         """Refused packets by reason."""
         self.lateness_ns_max = 0
         """Of the instance's timer."""
+        self.lateness = [0] * _BUCKETS
+        """How often the timer was late by 0, under 2, 4, 8, … microseconds."""
         self.published: Statistics | None = None
         """As last told on the bus."""
 
@@ -42,6 +48,14 @@ class Counters:
         """The instance's timer was served so late."""
         if lateness_ns > self.lateness_ns_max:
             self.lateness_ns_max = lateness_ns
+        self.lateness[min((lateness_ns // 1000).bit_length(), _BUCKETS - 1)] += 1
+
+    def lateness_counts(self) -> tuple[int, ...]:
+        """Without the empty buckets at the end."""
+        used = _BUCKETS
+        while used and not self.lateness[used - 1]:
+            used -= 1
+        return tuple(self.lateness[:used])
 
     def kept(self) -> tuple[int, int, int, int, int, int]:
         """What is remembered between records: see effects.Count."""

@@ -51,6 +51,7 @@ def receive(instance: Instance, advert: Advert, content: bytes, at_ns: int) -> N
         instance.counters.drop("owner_ignores")
         return
     instance.counters.adverts_received += 1
+    instance.disagreements.accepted(instance, advert)
     if advert.sequence is not None and instance.adverts.guard is not None:
         said = instance.adverts.guard.accept(advert.source, advert.sequence, instance.turn.wall_ns)
         if said:

@@ -18,6 +18,7 @@ from keepbus_vrrp import publication, record, takeover, tracking
 from keepbus_vrrp.adverts import Adverts
 from keepbus_vrrp.announce import Announcer, Frame, announce_source, frames
 from keepbus_vrrp.counters import Counters
+from keepbus_vrrp.disagreement import Disagreements
 from keepbus_vrrp.effects import Advertise, Count, Endpoint, Install, Remember
 from keepbus_vrrp.holdings import Holdings
 from keepbus_vrrp.lease import Lease, outlived, step_down
@@ -91,6 +92,7 @@ class Instance(Series):
         self.last_correction_at_ns = 0
         self.rivalry = Rivalry()
         self.counters = Counters()
+        self.disagreements = Disagreements()
         self.configure(config, lease=lease)
 
     def configure(self, config: VrrpInstance, *, lease: bool) -> None:

@@ -199,12 +199,15 @@ class Machine:
             self._turn.wall_ns,
         )
         if isinstance(advert, Refused):
+            at = spoken.source_at
+            sender = datagram[at : at + spoken.address_octets]
             if instance is not None:
                 instance.counters.drop(advert.reason)
+                instance.disagreements.refused(sender, advert.reason, advert.detail, self._turn.now_ns)
             name = "" if instance is None else instance.config.name
             link = self._turn.links.by_index(endpoint[0])
             interface = "" if link is None else link.name
-            source = family.text(datagram[spoken.source_at : spoken.source_at + spoken.address_octets])
+            source = family.text(sender)
             self._turn.effects.extend(
                 self._drops.tell(self._turn.now_ns, interface, name, source, advert.reason, advert.detail)
             )

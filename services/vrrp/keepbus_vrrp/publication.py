@@ -127,6 +127,8 @@ def statistics(instance: Instance) -> contracts.Statistics:
         dropped=dict(counted.dropped),
         last_advert_ns=last_ns + instance.turn.wall_offset_ns if last_ns else 0,
         lateness_us_max=counted.lateness_ns_max // NS_PER_US,
+        lateness_us_counts=counted.lateness_counts(),
+        disagreements=instance.disagreements.sentences(instance),
     )
 
 
