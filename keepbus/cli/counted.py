@@ -57,8 +57,8 @@ def quantile_us(counts: Sequence[int], part: float, most_us: int) -> float:
     seen = 0
     for bucket, count in enumerate(counts):
         if count and seen + count >= wanted:
-            low = 2 ** (bucket - 1) if bucket else 0
-            high = 2**bucket
+            low = 1 << (bucket - 1) if bucket else 0
+            high = 1 << bucket
             return min(low + (high - low) * (wanted - seen) / count, most_us)
         seen += count
     return most_us
