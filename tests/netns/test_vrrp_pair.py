@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from keepbus_vrrp.record import Record
 from vrrp_nodes import Keepbus, Wire, instance, wait_for
 
 from keepbus.config.model import GratuitousArp
@@ -170,17 +171,35 @@ def test_keep_addresses_leaves_them(pair: Pair) -> None:
     assert pair.one.has(VIP)
 
 
+def crash(pair: Pair, pause_s: float) -> tuple[Record, float]:
+    """kill -9 of one and a restart within the lease: its record before, and the moment.
+
+    On a machine that is too busy to start a process within 2 s, once more: the lease ran out, and rightly so.
+    """
+    for _ in range(5):
+        time.sleep(pause_s)
+        before = pair.one.record()
+        assert before is not None
+        killed_at = time.time()
+        pair.one.kill()
+        pair.one.start()
+        wait_for("adverts again", lambda at=killed_at: pair.wire.adverts(ONE, since=at), 30)
+        after = pair.one.record()
+        assert after is not None
+        made = after.transitions - before.transitions
+        if not any("its lease ran out" in each.cause for each in after.history[len(after.history) - made :]):
+            return before, killed_at
+        pair.one.log.unlink()
+        wait_for("one is master", lambda: pair.one.has(VIP))
+        wait_for("two is backup", lambda: pair.two.state() == "BACKUP")
+    raise AssertionError("five times, no restart within the lease")
+
+
 @pytest.mark.parametrize("pause_s", [0.0, 0.35, 0.7])
 def test_a_crash_is_not_a_failover(pair: Pair, pause_s: float) -> None:
     """R-F2: kill -9 at any moment between two adverts, restart within the lease."""
     pair.elect()
-    time.sleep(pause_s)
-    before = pair.one.record()
-    assert before is not None
-    killed_at = time.time()
-    pair.one.kill()
-    pair.one.start()
-    wait_for("adverts again", lambda: pair.wire.adverts(ONE, since=killed_at))
+    before, killed_at = crash(pair, pause_s)
     assert pair.one.has(VIP)
     assert pair.wire.adverts(ONE, since=killed_at)[0][1] == 200
     # R-F5: the neighbours are told again.
@@ -188,9 +207,10 @@ def test_a_crash_is_not_a_failover(pair: Pair, pause_s: float) -> None:
     time.sleep(4.0)  # longer than the backup would wait
     after = pair.one.record()
     assert after is not None
-    assert (after.state, after.life, after.transitions) == (VrrpState.MASTER, before.life, before.transitions)
+    assert (after.state, after.life) == (VrrpState.MASTER, before.life)
+    assert after.transitions == before.transitions, [each.cause for each in after.history]
     assert "goes on as MASTER" in pair.one.text()
-    assert not pair.wire.adverts(TWO)
+    assert not pair.wire.adverts(TWO, since=killed_at)
     assert pair.one.has(VIP)
 
 

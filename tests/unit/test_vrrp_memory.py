@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from keepbus_vrrp.memory import Memory
+
+from keepbus.testing import namespaces
 
 
 @pytest.fixture
@@ -54,6 +58,44 @@ def test_a_write_that_was_cut_off_leaves_the_record_before(path: Path, tmp_path:
         assert Memory(torn_path).read()[0][0] == "second"
     shutil.copy(path, torn_path)
     assert Memory(torn_path).read()[0][0] == "third record"
+
+
+_ON_A_FULL_FILE_SYSTEM = """
+import subprocess, sys
+from pathlib import Path
+from keepbus_vrrp.memory import Memory
+
+directory = Path(sys.argv[1])
+subprocess.run(["mount", "-t", "tmpfs", "-o", "size=512k", "full", directory], check=True)
+memory = Memory(directory / "vrrp" / "memory")
+try:
+    with (directory / "other").open("wb", buffering=0) as other:
+        while True:
+            other.write(bytes(4096))
+except OSError:
+    pass
+for key in "12345678":
+    memory.write(key, key * 10_000, holds_lease=True)
+    memory.renew(key, 1, 2)
+try:
+    memory.write("9", "9", holds_lease=True)
+except OSError as error:
+    print(error.strerror)
+memory.renew("9", 1, 2)
+memory.count("9", (0,) * 6)
+print(sorted(record[0] for record, *_ in Memory(directory / "vrrp" / "memory").read()))
+"""
+
+
+@pytest.mark.skipif(bool(namespaces.missing()), reason=namespaces.missing())
+def test_r_f37_a_full_file_system_kills_nobody(tmp_path: Path) -> None:
+    """What has room goes on being remembered; what has none is refused, and the process lives."""
+    done = subprocess.run(
+        ["unshare", "--mount", sys.executable, "-c", _ON_A_FULL_FILE_SYSTEM, str(tmp_path)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == ["No space left on device", str(list("12345678"))]
 
 
 def test_it_grows_and_forgets(path: Path) -> None:

@@ -1,7 +1,8 @@
 """RUNDIR/vrrp/memory: what the instances leave for the next process, in a mapped file.
 
-Law of this file: writing is a store into memory, never a system call that could wait for a disk; and a
-process that is killed between two stores leaves the last whole record behind.
+Law of this file: writing is a store into memory, never a system call that could wait for a disk; a process
+that is killed between two stores leaves the last whole record behind; and the file has all its room before
+it is written to, for a store into a file that a full file system has no room for kills the process.
 
 The file is an array of cells, one per instance: 64-bit words (the moment of the last advert, the end of the
 lease, six counters), the instance's identity, then two copies of the record. A write goes into the older
@@ -10,6 +11,7 @@ copy, its head (number, length, CRC) last; a copy whose CRC is wrong does not ex
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import os
 import struct
@@ -40,8 +42,11 @@ class Memory:
         least = _FILE_HEAD + _FIRST_CELLS * _CELL
         if size < least or (size - _FILE_HEAD) % _CELL or os.pread(self._fd, len(_MAGIC), 0) != _MAGIC:
             os.ftruncate(self._fd, 0)
-            os.ftruncate(self._fd, least)
+            size = least
+            os.posix_fallocate(self._fd, 0, size)
             os.pwrite(self._fd, _MAGIC, 0)
+        else:
+            os.posix_fallocate(self._fd, 0, size)
         self._map = mmap.mmap(self._fd, 0)
         self._cells: dict[str, int] = {}
         self._free: list[int] = []
@@ -64,7 +69,8 @@ class Memory:
         return found
 
     def write(self, key: str, record: str, *, holds_lease: bool) -> None:
-        """Keep a record. Raises ValueError when it is longer than a copy."""
+        """Keep a record. Raises ValueError when it is longer than a copy, OSError when there is no room for
+        another instance; its lease and counters are not kept then either."""
         payload = record.encode()
         if len(payload) > _COPY - _HEAD.size:
             raise ValueError(f"the record of {key} takes {len(payload)} octets")
@@ -84,11 +90,15 @@ class Memory:
 
     def renew(self, key: str, sent_at_ns: int, lease_end_ns: int) -> None:
         """An advert left."""
-        _LEASE.pack_into(self._map, self._cell(key), sent_at_ns, lease_end_ns)
+        at = self._room(key)
+        if at is not None:
+            _LEASE.pack_into(self._map, at, sent_at_ns, lease_end_ns)
 
     def count(self, key: str, counters: tuple[int, int, int, int, int, int]) -> None:
         """Keep counters."""
-        _COUNTERS.pack_into(self._map, self._cell(key) + _COUNTERS_AT, *counters)
+        at = self._room(key)
+        if at is not None:
+            _COUNTERS.pack_into(self._map, at + _COUNTERS_AT, *counters)
 
     def forget(self, key: str) -> None:
         """Empty a cell."""
@@ -118,12 +128,21 @@ class Memory:
     def _key(self, at: int) -> str:
         return self._map[at + _KEY_AT : at + _COPIES_AT].rstrip(b"\0").decode(errors="replace")
 
+    def _room(self, key: str) -> int | None:
+        """The cell of an instance; None when there is no room for it."""
+        at = self._cells.get(key)
+        if at is None:
+            with contextlib.suppress(OSError):
+                at = self._cell(key)
+        return at
+
     def _cell(self, key: str) -> int:
-        """The cell of an instance, a free or new one the first time."""
+        """The cell of an instance, a free or new one the first time. Raises OSError."""
         at = self._cells.get(key)
         if at is None:
             if not self._free:
                 end = len(self._map)
+                os.posix_fallocate(self._fd, end, _FIRST_CELLS * _CELL)
                 self._map.resize(end + _FIRST_CELLS * _CELL)
                 self._free.extend(range(end, len(self._map), _CELL))
             at = self._cells[key] = self._free.pop()

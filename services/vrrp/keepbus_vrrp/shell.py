@@ -192,7 +192,10 @@ class Shell:
                 return
 
     def _remember(self, effect: effects.Remember) -> None:
-        self._memory.write(effect.instance, effect.record, holds_lease=effect.holds_lease)
+        try:
+            self._memory.write(effect.instance, effect.record, holds_lease=effect.holds_lease)
+        except OSError as error:
+            self._complain(f"{effect.instance} is forgotten when this process ends: {error.strerror}")
 
     def _count(self, effect: effects.Count) -> None:
         self._memory.count(effect.instance, effect.counters)
