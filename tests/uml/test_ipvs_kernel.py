@@ -132,3 +132,16 @@ def test_v13_user_namespace_is_told_from_a_kernel_without_ipvs(scenario: Scenari
     assert found["in_user_namespace"] == (
         "this process may not use the kernel's IPVS: run the node as root, outside user namespaces"
     )
+
+
+def test_v11_slices_are_the_whole_table_and_a_service_that_was_removed_meanwhile_is_not_empty_but_gone(
+    scenario: Scenario,
+) -> None:
+    found = scenario("scenario_slices")
+    assert found["errors"] == []
+    assert found["lengths"] == [1] * 40 + [0]
+    assert found["more"] == [True] * 40 + [False]
+    # In the order of the kernel's table, which is by hash.
+    assert sorted(found["destinations"]) == [0] + [1] * 39
+    assert len(found["after_removals"]) in (38, 39)
+    assert found["after_removals"].count(0) <= 1

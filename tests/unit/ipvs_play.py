@@ -78,6 +78,9 @@ class Play:
         """True: the driver's answer to a write does not come by itself."""
         self.deaf = False
         """True: the driver's answer to a reading does not come by itself."""
+        self.slice = 1_000_000
+        """A reading has so many services in each of its slices."""
+        self._unread: list[FoundService] = []
         self.turns: list[tuple[int, list[Any], list[Any]]] = []
         """Every turn so far: its moment, events and effects."""
         self.effects: list[Any] = []
@@ -175,15 +178,26 @@ class Play:
         if isinstance(effect, Open):
             return [self.driver]
         if isinstance(effect, ReadTable):
-            return [] if self.deaf else [self.reading()]
+            return [] if self.deaf else [self.reading(further=effect.further)]
         if isinstance(effect, Write):
             return self._write(effect.commands)
         assert isinstance(effect, Recall | Remember | Publish | Withdraw | Report | Log | Exit), effect
         return []
 
-    def reading(self) -> TableRead:
-        """What the driver answers to a reading now."""
-        return TableRead(self.found(), self.reading_took_ns, WALL_NS, self.read_error)
+    def reading(self, *, further: bool = False) -> TableRead:
+        """What the driver answers to a reading now: as the kernel does, with services as they were when the
+        reading began and destinations as they are."""
+        if not further:
+            self._unread = list(self.found())
+        part, self._unread = self._unread[: self.slice], self._unread[self.slice :]
+        now = {found.service.key: found for found in self.found()}
+        services = tuple(
+            FoundService(found.service, now[found.service.key].destinations)
+            for found in part
+            if found.service.key in now
+        )
+        more = bool(self._unread) and not self.read_error
+        return TableRead(services, self.reading_took_ns, WALL_NS, self.read_error, more)
 
     def found(self) -> tuple[FoundService, ...]:
         if self.read_error:

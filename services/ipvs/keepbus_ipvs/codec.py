@@ -83,6 +83,11 @@ def request(command: int) -> bytes:
     return _GENERIC.pack(command, FAMILY_VERSION, 0)
 
 
+def get_service(key: ServiceKey) -> bytes:
+    """The request for one service; the answer for a missing one is ESRCH (V8)."""
+    return request(GET_SERVICE) + nest(_SERVICE, _key(key))
+
+
 def dump_destinations(key: ServiceKey) -> bytes:
     """The request for the destinations of one service. A missing service answers with none (V11)."""
     return request(GET_DESTINATION) + nest(_SERVICE, _key(key))

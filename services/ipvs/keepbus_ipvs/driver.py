@@ -26,8 +26,8 @@ class Driver(Protocol):
 
     name: str
 
-    def read(self) -> Iterable[TableRead] | None:
-        """Read the whole table."""
+    def read(self, *, further: bool = False) -> Iterable[TableRead] | None:
+        """Read the table, or a slice of it; further: the next slice of the reading under way."""
         ...
 
     def write(self, commands: Sequence[Command]) -> Iterable[Written] | None:

@@ -25,8 +25,8 @@ class DryRun:
         self._daemons: dict[int, Daemon] = {}
         self._timeouts: Seconds = KERNEL_TIMEOUTS
 
-    def read(self) -> Iterable[TableRead]:
-        """The table in the file; an empty one when there is no file or it is not whole."""
+    def read(self, *, further: bool = False) -> Iterable[TableRead]:
+        """The table in the file; an empty one when there is no file or it is not whole. Never in slices."""
         started_ns = time.monotonic_ns()
         services = tuple(_found(entry) for entry in self._load().values())
         return [TableRead(services, time.monotonic_ns() - started_ns, time.time_ns())]

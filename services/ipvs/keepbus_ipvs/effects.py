@@ -28,7 +28,10 @@ class Open(NamedTuple):
 
 
 class ReadTable(NamedTuple):
-    """Read the whole table; answered by `TableRead`."""
+    """Read the table, or a slice of it; answered by `TableRead`."""
+
+    further: bool = False
+    """True: the next slice of the reading under way; False: a reading from the beginning."""
 
 
 class ReadSettings(NamedTuple):

@@ -39,12 +39,14 @@ class Opened(NamedTuple):
 
 
 class TableRead(NamedTuple):
-    """The whole table, or why it cannot be read."""
+    """The table or a slice of it, or why it cannot be read."""
 
     services: tuple[FoundService, ...]
     took_ns: int
     wall_ns: int
     error: str = ""
+    more: bool = False
+    """True: there is more of the table, for the next request; False: this was all or the last of it."""
 
 
 class Written(NamedTuple):
@@ -87,8 +89,11 @@ def _settings_read(daemons: Sequence[Any], timeouts: Sequence[int], error: str) 
     return SettingsRead(tuple(Daemon(*each) for each in daemons), (tcp, fin, udp), error)
 
 
-def _table_read(services: Sequence[Any], took_ns: int, wall_ns: int, error: str) -> TableRead:
-    return TableRead(tuple(_found_service(*service) for service in services), took_ns, wall_ns, error)
+def _table_read(
+    services: Sequence[Any], took_ns: int, wall_ns: int, error: str, more: bool = False
+) -> TableRead:
+    found = tuple(_found_service(*service) for service in services)
+    return TableRead(found, took_ns, wall_ns, error, more)
 
 
 def _found_service(service: Sequence[Any], destinations: Sequence[Any]) -> FoundService:

@@ -41,6 +41,8 @@ _REQUESTS_PER_SEND = 128
 _RECEIVE_BUFFER = 1 << 20
 _RECEIVE_SIZE = 1 << 17
 _ANSWER_TIMEOUT_S = 2.0
+_SLICE_NS = 20_000_000
+"""A reading pauses after so long, for whatever else there is to do."""
 _DUMP_ATTEMPTS = 5
 _MODPROBE_TIMEOUT_S = 5.0
 
@@ -78,6 +80,7 @@ class Kernel:
         self._socket = _connect()
         self._family = 0
         self._sequence = 0
+        self._reading: Iterator[FoundService] = iter(())
 
     @classmethod
     def missing(cls) -> str:
@@ -106,19 +109,27 @@ class Kernel:
         finally:
             driver.close()
 
-    def read(self) -> Iterable[TableRead]:
-        """The whole table, foreign services too."""
+    def read(self, *, further: bool = False) -> Iterable[TableRead]:
+        """As much of the table as can be read in a moment, foreign services too."""
         started_ns = time.monotonic_ns()
-        services: tuple[FoundService, ...] = ()
-        error = ""
+        services: list[FoundService] = []
+        error, more = "", False
+        if not further:
+            self._reading = self._services()
         try:
-            services = tuple(self._services())
+            for service in self._reading:
+                services.append(service)
+                if time.monotonic_ns() - started_ns >= _SLICE_NS:
+                    more = True
+                    break
         except (OSError, NetlinkError, codec.MalformedError) as failure:
             self._reopen()
+            services.clear()
             error = f"cannot read the kernel's table: {failure}"
             if isinstance(failure, NetlinkError) and failure.number == errno.ENOENT:
                 error = self.missing() or error
-        return [TableRead(services, time.monotonic_ns() - started_ns, time.time_ns(), error)]
+        took_ns = time.monotonic_ns() - started_ns
+        return [TableRead(tuple(services), took_ns, time.time_ns(), error, more)]
 
     def write(self, commands: Sequence[Command]) -> Iterable[Written]:
         """Carry out commands in order, many per send."""
@@ -159,7 +170,19 @@ class Kernel:
     def _services(self) -> Iterator[FoundService]:
         for payload in self._dump(codec.request(codec.GET_SERVICE)):
             service = codec.decode_service(payload)
-            yield FoundService(service, self._destinations(service.key))
+            destinations = self._destinations(service.key)
+            # Nothing is also what a service answers that was removed since the services were read (V11).
+            if destinations or self._is_there(service.key):
+                yield FoundService(service, destinations)
+
+    def _is_there(self, key: ServiceKey) -> bool:
+        try:
+            self._ask(codec.get_service(key))
+        except NetlinkError as error:
+            if error.number == errno.ESRCH:
+                return False
+            raise
+        return True
 
     def _destinations(self, key: ServiceKey) -> tuple[FoundDestination, ...]:
         payloads = self._dump(codec.dump_destinations(key))

@@ -1,6 +1,7 @@
 """The ipvs machine: verdicts in, the least set of table commands out.
 
-Law of this file: one request to the driver is in flight; nothing is written before the table was read and,
+Law of this file: one request to the driver is in flight, and a long table is read in slices and written in
+batches, between which the loop has its turn; nothing is written before the table was read and,
 after a restart, before the retained verdicts had their chance to arrive; a key is remembered before it is
 written and forgotten after it is removed, so that no death leaves an entry without an owner.
 """
@@ -20,10 +21,11 @@ from keepbus_ipvs import words
 from keepbus_ipvs.announcer import Announcer
 from keepbus_ipvs.diff import Command
 from keepbus_ipvs.drains import Departures, Drains
-from keepbus_ipvs.effects import Open, ReadSettings, ReadTable, Recall, Remember, Write, WriteSettings
+from keepbus_ipvs.effects import Open, ReadSettings, Recall, Remember, Write, WriteSettings
 from keepbus_ipvs.events import Opened, Recalled, SettingsRead, SettingsWritten, TableRead, Written
 from keepbus_ipvs.pool import Pool
 from keepbus_ipvs.pools import Pools
+from keepbus_ipvs.readings import Readings
 from keepbus_ipvs.reconciler import Reconciler
 from keepbus_ipvs.report import Driver, report
 from keepbus_ipvs.settings import Settings
@@ -31,10 +33,6 @@ from keepbus_ipvs.table import ServiceKey
 
 SETTLE_NS = 1_500_000_000
 """How long a restarted process waits for the verdicts that the hub retains."""
-SHORTEST_COMPARISON_NS = 1_000_000_000
-LONGEST_COMPARISON_NS = 60_000_000_000
-READING_SHARE = 50
-"""The next full comparison comes after so many times the time that reading took: two percent of a core."""
 OPEN_AGAIN_NS = 5_000_000_000
 STOP_LIMIT_NS = 1_500_000_000
 
@@ -51,6 +49,7 @@ class Machine:
         self._keep_table = keep_table
         self._say = Announcer()
         self._table = Reconciler()
+        self._readings = Readings()
         self._pools = Pools()
         self._drains = Drains()
         self._departures = Departures()
@@ -61,7 +60,6 @@ class Machine:
         self._first_start = False
         self._driver: str | None = None
         self._driver_detail = ""
-        self._read_error = ""
         self._busy = False
         self._in_flight: tuple[Command, ...] = ()
         self._repairing: set[ServiceKey] = set()
@@ -69,7 +67,6 @@ class Machine:
         self._wall_ns = 0
         self._now_ns = 0
         self._settle_at_ns: int | None = None
-        self._read_at_ns: int | None = None
         self._open_at_ns: int | None = None
         self._stop_at_ns: int | None = None
 
@@ -84,8 +81,7 @@ class Machine:
             self._want(self._pools.by_name.values())
         for pool in self._departures.end(self._now_ns, self._table, self._pools.by_name):
             self._evaluate(pool)
-        # One batch a turn: between two turns the shell beats and reads the bus, however long the table is.
-        self._ask_driver(may_write=not any(type(event) is Written for event in events))
+        self._ask_driver({type(event) for event in events})
         self._publish()
         return self._say.effects
 
@@ -95,7 +91,7 @@ class Machine:
         if not self._busy:
             deadlines += [self._open_at_ns, self._say.changes_at_ns()]
             if self._driver:
-                deadlines += [self._settle_at_ns, self._read_at_ns]
+                deadlines += [self._settle_at_ns, self._readings.at_ns]
                 if self._settings.concerned:
                     deadlines.append(self._now_ns if self._settings.batch() else self._settings.read_at_ns)
                 if self._settle_at_ns is None:
@@ -144,8 +140,8 @@ class Machine:
         if self._remembered is None:
             self._say.effects.append(Recall())
         elif not self._stopping:
-            if self._read_at_ns is None:
-                self._read_at_ns = self._now_ns
+            if self._readings.at_ns is None:
+                self._readings.anew(self._now_ns)
             self._want(replaced.fresh)
 
     def _recall(self, event: Recalled) -> None:
@@ -169,7 +165,8 @@ class Machine:
             self._say.log("warning", event.detail)
         self._driver, self._driver_detail = event.driver, event.detail
         if event.driver:
-            self._open_at_ns, self._read_at_ns = None, self._now_ns
+            self._open_at_ns = None
+            self._readings.anew(self._now_ns)
         else:
             self._open_at_ns = self._now_ns + OPEN_AGAIN_NS
         self._want(self._pools.by_name.values())
@@ -193,18 +190,14 @@ class Machine:
     def _take_table(self, event: TableRead) -> None:
         self._busy = False
         self._wall_ns = event.wall_ns
+        if event.error or self._readings.error:
+            self._touched |= self._pools.by_name
+        if self._readings.take(event, self._now_ns):
+            self._say.log("error", event.error)
         if event.error:
-            if event.error != self._read_error:
-                self._say.log("error", event.error)
             self._say.counts.errors += 1
-            self._say.counts.last_error = self._read_error = event.error
-            self._read_at_ns = self._now_ns + SHORTEST_COMPARISON_NS
-            self._touched |= self._pools.by_name
+            self._say.counts.last_error = event.error
             return
-        if self._read_error:
-            self._touched |= self._pools.by_name
-        self._read_error = ""
-        self._say.counts.reconciled_ns = event.wall_ns
         if not self._table.has_read and self._settle_at_ns is not None:
             for service in event.services:
                 pool = self._pools.owners.get(service.service.key)
@@ -213,15 +206,18 @@ class Machine:
         if not self._table.has_read and self._first_start and self._section.flush:
             self._table.take_over((service.service.key for service in event.services), self._pools.owners)
         foreign = self._table.foreign
-        for drift in self._table.found(event.services):
+        for drift in self._table.found(event.services, more=event.more):
             self._repairing.add(drift.key)
             self._say.drift(self._pools.name_of(drift.key), drift)
         if self._table.foreign != foreign:
             self._say.foreign(self._table.foreign)
-        pause_ns = min(max(SHORTEST_COMPARISON_NS, event.took_ns * READING_SHARE), LONGEST_COMPARISON_NS)
-        self._read_at_ns = self._now_ns + pause_ns
         if self._say.counters_due(self._now_ns):
-            self._touched |= self._pools.by_name
+            self._touched |= self._pools.of(service.service.key for service in event.services)
+        if not event.more:
+            self._say.counts.reconciled_ns = event.wall_ns
+            unsure_at_ns = self._table.read_at_ns()
+            if unsure_at_ns is not None:
+                self._readings.soon(unsure_at_ns)
 
     def _take_written(self, event: Written) -> None:
         self._busy = False
@@ -230,7 +226,7 @@ class Machine:
         failed = self._table.written(commands, event.errors, self._now_ns)
         for key in failed:
             retry = self._table.retries[key]
-            self._read_at_ns = min(retry.at_ns, self._read_at_ns or retry.at_ns)
+            self._readings.soon(retry.at_ns)
             if retry.failures == 1:
                 self._say.log(
                     "error", f"{self._pools.name_of(key)} is not in the table as it should be: {retry.error}"
@@ -255,7 +251,7 @@ class Machine:
             self._settings.stop()
             if self._section.flush_on_stop:
                 self._table.take_over(self._table.foreign, self._pools.owners)
-                self._read_at_ns = self._now_ns
+                self._readings.anew(self._now_ns)
         nothing = not self._table.owned and not self._settings.to_undo
         if self._keep_table or not self._driver or nothing:
             self._say.changes(self._now_ns, all_of_them=True)
@@ -290,11 +286,14 @@ class Machine:
 
     def _settled(self) -> bool:
         late = self._now_ns >= (self._settle_at_ns or 0)
-        return late or (self._table.has_read and self._pools.all_heard())
+        heard = self._table.has_read and self._pools.all_heard()
+        return heard or (late and not self._readings.under_way)
 
     # The driver
 
-    def _ask_driver(self, *, may_write: bool) -> None:
+    def _ask_driver(self, taken: set[type]) -> None:
+        """One batch and one slice a turn at most, in turns: between them the shell beats and reads the bus,
+        however long the table is. taken are the kinds of this turn's events."""
         self._remember()
         if self._stop_at_ns is not None and self._now_ns >= self._stop_at_ns:
             self._say.log("error", "the table could not be cleared in time; its entries stay in the kernel")
@@ -305,40 +304,34 @@ class Machine:
             return
         idle = not self._pools.by_name and not self._table.owned and not self._settings.concerned
         if idle and not self._stopping and not self._section.flush:
-            self._read_at_ns = None
+            self._readings.at_ns = None
             return
         if not self._driver:
             if self._open_at_ns is None or self._now_ns >= self._open_at_ns:
                 self._ask(Open())
             return
-        if self._ask_for_settings():
+        adjustments = self._settings.next(self._now_ns)
+        if adjustments is not None:
+            self._remember()
+            self._ask(WriteSettings(adjustments) if adjustments else ReadSettings())
             return
-        if self._read_at_ns is not None and self._now_ns >= self._read_at_ns:
-            self._ask(ReadTable())
+        readings = self._readings
+        sliced = readings.under_way and TableRead in taken
+        if readings.is_due(self._now_ns) and not readings.under_way:
+            self._table.begin()
+            self._ask(readings.ask())
             return
-        if self._settle_at_ns is not None:
-            return
-        commands = self._table.batch(self._now_ns)
-        self._remember()
-        if commands and may_write:
+        commands: tuple[Command, ...] = ()
+        if self._settle_at_ns is None and Written not in taken and not sliced:
+            commands = self._table.batch(self._now_ns)
+            self._remember()
+        if commands:
             self._in_flight = commands
             self._ask(Write(commands))
         elif self._stopping and not self._table.owned and not self._settings.to_undo:
             self._leave()
-
-    def _ask_for_settings(self) -> bool:
-        """Read or write what is there once for the whole host; True when that was asked for."""
-        if not self._settings.concerned:
-            return False
-        if self._now_ns >= self._settings.read_at_ns:
-            self._ask(ReadSettings())
-            return True
-        self._settings.settle()
-        adjustments = self._settings.batch()
-        if adjustments:
-            self._remember()
-            self._ask(WriteSettings(adjustments))
-        return bool(adjustments)
+        elif readings.under_way and not sliced:
+            self._ask(readings.ask())
 
     def _ask(self, effect: Effect) -> None:
         self._busy = True
@@ -362,7 +355,7 @@ class Machine:
         self._touched.clear()
         self._say.changes(self._now_ns, all_of_them=True)
         self._say.withdraw_all()
-        self._stop_at_ns = self._read_at_ns = None
+        self._stop_at_ns = self._readings.at_ns = None
         self._say.effects.append(Exit())
 
     # Telling
@@ -381,20 +374,22 @@ class Machine:
             return
         self._say.changes(self._now_ns)
         self._touched |= self._pools.of(self._table.take_healed())
-        if self._table.has_read or self._driver == "" or self._read_error:
-            error = self._read_error or ("" if self._driver else self._driver_detail)
+        read_error = self._readings.error
+        if self._table.has_read or self._driver == "" or read_error:
+            error = read_error or ("" if self._driver else self._driver_detail)
             self._say.virtual_servers(self._touched.values(), self._table, error, self._now_ns)
             self._touched.clear()
-        if self._driver and self._table.has_read:
-            self._say.table(self._driver, self._table, self._now_ns)
         self._say.sync_daemon(self._settings.body())
-        self._say.counters_told(self._now_ns)
+        if not self._readings.under_way:
+            if self._driver and self._table.has_read:
+                self._say.table(self._driver, self._table, self._now_ns)
+            self._say.counters_told(self._now_ns)
         self._say.effects.append(
             report(
                 self._pools.by_name,
                 self._table,
                 self._settings,
-                Driver(self._driver, self._driver_detail, self._read_error, self._settle_at_ns is not None),
+                Driver(self._driver, self._driver_detail, read_error, self._settle_at_ns is not None),
                 self._pools.name_of,
             )
         )

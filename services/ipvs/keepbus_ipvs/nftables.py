@@ -89,8 +89,8 @@ class Nftables:
             )
         return ""
 
-    def read(self) -> Iterable[TableRead] | None:
-        """List the table; the answer comes through the loop."""
+    def read(self, *, further: bool = False) -> Iterable[TableRead] | None:
+        """List the table; the answer comes through the loop. Never in slices."""
         self._begin(self._read_steps())
         return None
 

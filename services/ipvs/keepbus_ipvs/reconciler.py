@@ -1,7 +1,8 @@
 """Wanted against found: what to write now, what to try again when, what somebody else changed.
 
 Law of this file: only keys in `owned` are ever written; after an error the service counts as unsure and is
-written again only after the table was read (V23); each service waits for itself alone (W21).
+written again only after the table was read (V23); each service waits for itself alone (W21). A reading may
+come in slices, and what is written between two of them is newer than what the reading says of it.
 """
 
 from __future__ import annotations
@@ -47,12 +48,14 @@ class Reconciler:
         self.foreign: frozenset[ServiceKey] = frozenset()
         self.retries: dict[ServiceKey, Retry] = {}
         self.has_read = False
-        self.destinations = 0
-        """Destinations of owned services at the last reading."""
         # Insertion order is the order of writing; a dict, because a set has none.
         self._dirty: dict[ServiceKey, None] = {}
         self._unsure: set[ServiceKey] = set()
         self._healed: set[ServiceKey] = set()
+        self._listed: set[ServiceKey] = set()
+        """Services that the reading under way has found so far."""
+        self._newer: set[ServiceKey] = set()
+        """Services that were written since it began."""
 
     def want(self, key: ServiceKey, entry: Entry | None) -> None:
         """Set what is wanted of one service; None: that it is not there."""
@@ -70,39 +73,53 @@ class Reconciler:
         """Whatever is there is ours from now on; what is not in the configuration goes."""
         for key in keys:
             self.owned.add(key)
+            self._unsure.add(key)
             if key not in configured:
                 self.want(key, None)
 
-    def found(self, services: Iterable[FoundService]) -> list[Drift]:
-        """Take in a reading of the whole table; what drifted since the last one."""
-        table = {service.service.key: service for service in services}
+    def begin(self) -> None:
+        """A reading of the table begins; an earlier one that did not come to its end counts for nothing."""
+        self._listed.clear()
+        self._newer.clear()
+
+    def found(self, services: Iterable[FoundService], *, more: bool = False) -> list[Drift]:
+        """Take in a slice of a reading, the last one unless there are more; the drift in it."""
         drifts = []
-        for key in self.owned:
-            service = table.get(key)
-            entry = None if service is None else service.entry()
-            wanted = self.wanted.get(key)
-            repair = difference(wanted, entry)
-            settled = self.has_read and key not in self._dirty and key not in self._unsure
-            if repair:
-                self._dirty[key] = None
-            if repair and settled and key not in self.retries:
-                drifts.append(Drift(key, entry, tuple(repair)))
-            if entry is None:
-                self.known.pop(key, None)
-            else:
-                self.known[key] = entry
-        self._unsure.clear()
+        for service in services:
+            key = service.service.key
+            self._listed.add(key)
+            if key in self.owned:
+                self.connections[key] = {
+                    item.destination.key: (item.active, item.inactive, item.total)
+                    for item in service.destinations
+                }
+                drifts += self._compare(key, service.entry())
+        if more:
+            return drifts
+        for key in self.owned - self._listed:
+            drifts += self._compare(key, None)
         self.has_read = True
-        self.foreign = frozenset(table.keys() - self.owned)
-        self.connections = {
-            key: {
-                item.destination.key: (item.active, item.inactive, item.total)
-                for item in table[key].destinations
-            }
-            for key in table.keys() & self.owned
-        }
-        self.destinations = sum(map(len, self.connections.values()))
+        self.foreign = frozenset(self._listed - self.owned)
+        for key in self.connections.keys() - self._listed:
+            del self.connections[key]
+        self.begin()
         return drifts
+
+    def _compare(self, key: ServiceKey, entry: Entry | None) -> list[Drift]:
+        """Take in what was found of one service; its drift, if it has any."""
+        if key in self._newer:
+            return []
+        repair = difference(self.wanted.get(key), entry)
+        settled = self.has_read and key not in self._dirty and key not in self._unsure
+        self._unsure.discard(key)
+        if repair:
+            self._dirty[key] = None
+        if entry is None:
+            self.known.pop(key, None)
+        else:
+            self.known[key] = entry
+        drifted = repair and settled and key not in self.retries
+        return [Drift(key, entry, tuple(repair))] if drifted else []
 
     def batch(self, now_ns: int) -> tuple[Command, ...]:
         """The commands to write now, at most about a thousand; empty when there is nothing to do yet."""
@@ -130,6 +147,7 @@ class Reconciler:
     ) -> dict[ServiceKey, str]:
         """Take in the outcome of a batch; services that failed, each with its first error."""
         failed: dict[ServiceKey, str] = {}
+        self._newer.update(command.service.key for command in commands)
         for command, error in zip(commands, errors, strict=True):
             key = command.service.key
             if error:
@@ -154,6 +172,10 @@ class Reconciler:
         """Services that are right again after an error, since the last call."""
         healed, self._healed = self._healed, set()
         return healed
+
+    def read_at_ns(self) -> int | None:
+        """When what failed is to be written again and has to be read before; None: nothing waits for that."""
+        return min((self.retries[key].at_ns for key in self._unsure & self.retries.keys()), default=None)
 
     def write_at_ns(self, now_ns: int) -> int | None:
         """When `batch` may next have something to give: now, at a retry, or None."""

@@ -143,6 +143,15 @@ class Settings:
             changes.append(Adjustment(Act.SET_TIMEOUTS, seconds=seconds))
         return tuple(changes)
 
+    def next(self, now_ns: int) -> tuple[Adjustment, ...] | None:
+        """What to ask the driver for: to write these, to read when there are none; None: nothing."""
+        if not self.concerned:
+            return None
+        if now_ns >= self.read_at_ns:
+            return ()
+        self.settle()
+        return self.batch() or None
+
     def settle(self) -> None:
         """Forget what was put back; begin to own what is about to be started."""
         if self._found is None:

@@ -42,7 +42,7 @@ class Shell:
             return [self._opened()]
         assert self._driver is not None, "the machine asks for a table only after Opened"
         if type(effect) is ReadTable:
-            return self._driver.read()
+            return self._driver.read(further=effect.further)
         if type(effect) is ReadSettings:
             return [self._driver.read_settings()]
         if type(effect) is WriteSettings:
