@@ -26,6 +26,11 @@ class Entry:
     at_ns: int
     body: Body
 
+    @property
+    def node(self) -> str:
+        """Which wrote it."""
+        return self.id.rsplit("/", 3)[0]
+
 
 @dataclass(slots=True)
 class Findings:
@@ -39,7 +44,11 @@ class Findings:
 
 def files(run_dir: Path) -> list[Path]:
     """The journal's files, oldest first. Raises OSError when the directory cannot be read."""
-    folder = run_dir / "audit"
+    return files_in(run_dir / "audit")
+
+
+def files_in(folder: Path) -> list[Path]:
+    """Those of a copied journal, too. Raises OSError."""
     numbered = [
         (int(path.suffix[1:]), path) for path in folder.glob("journal.jsonl.*") if path.suffix[1:].isdecimal()
     ]
