@@ -122,6 +122,17 @@ def _evidence(evidence: checker.Evidence) -> str:
     return f"{evidence.sent}: {evidence.received}, {duration(evidence.took_us * 1000)}"
 
 
+def _certificate(body: checker.Certificate | checker.CertificateExpiring) -> tuple[str, str]:
+    return certificate_ends(body.days_left), f"certificate of {body.target}: {body.subject}"
+
+
+def certificate_ends(days_left: int) -> str:
+    """`ends in 9 days`."""
+    if days_left < 0:
+        return f"ended {plural(-days_left, 'day')} ago"
+    return f"ends in {plural(days_left, 'day')}"
+
+
 def _tracker(body: checker.Tracker) -> tuple[str, str]:
     return body.verdict.value, _evidence(body.evidence) if body.evidence else f"{body.kind} {body.name}"
 
@@ -241,6 +252,8 @@ _TELLERS: dict[type, Callable[[Any], tuple[str, str]]] = {
     common.Reject: _reject,
     checker.CheckVerdict: _verdict,
     checker.ProbeFailed: _probe_failed,
+    checker.Certificate: _certificate,
+    checker.CertificateExpiring: _certificate,
     checker.Tracker: _tracker,
     bfd.Session: _session,
     ipvs.VirtualServer: _virtual_server,

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
+from keepbus.cli.gist import certificate_ends
 from keepbus.cli.terminal import duration
 from keepbus.contracts import audit, checker, common, ipvs, notify, vrrp
 from keepbus.contracts.common import Status
@@ -19,6 +20,9 @@ BodyT = TypeVar("BodyT")
 SERVICES = ("hub", "vrrp", "checker", "ipvs", "notify", "watchdog", "audit")
 SILENT_NS = 2_000_000_000
 """A service whose last heartbeat is older says nothing any more; they come every 0.5 s."""
+CERTIFICATE_DAYS = 14
+"""A certificate that ends so soon is a problem; checker tells it as one."""
+_DAY_NS = 86_400_000_000_000
 _WELL = (Status.READY, Status.IDLE)
 
 
@@ -55,6 +59,8 @@ class Node:
     sync_daemon: ipvs.SyncDaemon | None
     verdicts: Mapping[str, checker.CheckVerdict]
     """Per check."""
+    certificates: Mapping[str, checker.Certificate]
+    """Per check."""
     trackers: Mapping[str, checker.Tracker]
     """By KIND:NAME."""
     fifos: tuple[notify.Fifo, ...]
@@ -74,6 +80,7 @@ class Node:
             *self._service_problems(),
             *self._instance_problems(),
             *self._server_problems(),
+            *self._certificate_problems(),
             *self._generation_problems(),
         ]
 
@@ -128,6 +135,12 @@ class Node:
                 if real.verdict is checker.Verdict.DOWN:
                     yield f"{real.address} of {server.name} is down: {real.reason}"
 
+    def _certificate_problems(self) -> Iterator[str]:
+        for told in self.certificates.values():
+            days_left = (told.not_after_ns - self.now_ns) // _DAY_NS
+            if days_left < CERTIFICATE_DAYS:
+                yield f"the certificate of {told.target} {certificate_ends(days_left)}: {told.subject}"
+
     def _generation_problems(self) -> Iterator[str]:
         for beat in self.services:
             if beat.body is not None and 0 < beat.body.generation < self.generation:
@@ -160,6 +173,7 @@ def assemble(states: Mapping[str, Message], now_ns: int, generation: int = 0) ->
         table=next(_bodies(ipvs.Table, states), None),
         sync_daemon=next(_bodies(ipvs.SyncDaemon, states), None),
         verdicts={body.check: body for body in _bodies(checker.CheckVerdict, states)},
+        certificates={body.check: body for body in _bodies(checker.Certificate, states)},
         trackers={body.tracker: body for body in _bodies(checker.Tracker, states)},
         fifos=tuple(_bodies(notify.Fifo, states)),
         mail=next(_bodies(notify.Mail, states), None),

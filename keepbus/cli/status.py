@@ -107,6 +107,7 @@ def as_json(node: Node) -> dict[str, Any]:
         "groups": {group.name: to_plain(group) for group in node.groups},
         "virtual_servers": {server.name: to_plain(server) for server in node.virtual_servers},
         "verdicts": {check: to_plain(verdict) for check, verdict in node.verdicts.items()},
+        "certificates": {check: to_plain(body) for check, body in node.certificates.items()},
         "trackers": {tracker: to_plain(body) for tracker, body in node.trackers.items()},
         "table": to_plain(node.table),
         "journal": to_plain(node.journal),

@@ -18,6 +18,7 @@ from keepbus.config.model import (
     Regex,
     Script,
     StatusRange,
+    TlsClient,
     TrackedFile,
     UdpExchange,
     Url,
@@ -47,11 +48,16 @@ class Checks:
         tables: TableReader,
         track_files: Mapping[str, TrackedFile] | None = None,
         sessions: Collection[str] = (),
+        tls: TlsClient | None = None,
     ) -> None:
-        """track_files: those that FILE_CHECK may name; sessions: the BFD instances that BFD_CHECK may."""
+        """track_files: those that FILE_CHECK may name; sessions: the BFD instances that BFD_CHECK may.
+
+        tls: for SSL_GETs.
+        """
         self._tables = tables
         self._track_files = track_files or {}
         self._sessions = sessions
+        self._tls = tls
         self._by_content: dict[Check, Check] = {}
         self._ids: set[str] = set()
 
@@ -131,7 +137,8 @@ class Checks:
             if not inner:
                 self._unusable("missing-url", kind, "url", fields)
                 return None
-            return self._http(fields, inner, inherited.get("virtualhost", ""))
+            own = self._http(fields, inner, inherited.get("virtualhost", ""))
+            return own if kind is CheckKind.HTTP_GET else {**own, "tls": self._tls}
         if kind is CheckKind.SMTP_CHECK:
             return fields.given(("helo_name",))
         if kind is CheckKind.DNS_CHECK:
@@ -214,7 +221,7 @@ class Checks:
 
     def _http(self, fields: Fields, urls: list[Fields], virtualhost: str) -> dict[str, Any]:
         virtualhost = fields.get("virtualhost", virtualhost)
-        built = tuple(self._url(url, virtualhost) for url in urls)
+        built = tuple(self._url(url, virtualhost, fields.get("tls_compliant", False)) for url in urls)
         given: dict[str, Any] = {
             "urls": built,
             "virtualhost": virtualhost,
@@ -226,7 +233,7 @@ class Checks:
             given["sni_name"] = fields.get("sni_name") or built[0].virtualhost
         return given
 
-    def _url(self, fields: Fields, virtualhost: str) -> Url:
+    def _url(self, fields: Fields, virtualhost: str, tls_compliant: bool) -> Url:
         if fields.lacks("path"):
             self._tables.findings.error(
                 "missing-path", "`url` has no `path`; `/` is taken", fields.statement.at(), lenient=True
@@ -236,6 +243,7 @@ class Checks:
             digest=fields.get("digest", ""),
             status_codes=fields.get("status_codes", _SUCCESS),
             virtualhost=fields.get("virtualhost", virtualhost),
+            tls_compliant=fields.get("tls_compliant", tls_compliant),
             regex=self._regex(fields),
         )
 

@@ -18,6 +18,7 @@ from keepbus.config.build_notify import build_notify
 from keepbus.config.build_rules import RuleReader
 from keepbus.config.build_statics import StaticObjects
 from keepbus.config.build_sync_groups import build_sync_groups
+from keepbus.config.build_tls import build_tls
 from keepbus.config.build_track_files import build_track_files
 from keepbus.config.build_tracking import BLOCKS, Trackables
 from keepbus.config.build_virtual_servers import Progress, build_virtual_servers
@@ -140,6 +141,7 @@ def _compile(
         "virtual_server_group": [],
         "vrrp_sync_group": [],
         "virtual_server": [],
+        "SSL": [],
         "track_file": [],
         "garp_group": [],
         "track_group": [],
@@ -156,9 +158,8 @@ def _compile(
     sync_groups, group_targets, instances = build_sync_groups(
         tables, blocks["vrrp_sync_group"], instances, trackables
     )
-    checks = Checks(
-        tables, track_files, [block.words[1] for block in blocks["bfd_instance"] if len(block.words) > 1]
-    )
+    sessions = [block.words[1] for block in blocks["bfd_instance"] if len(block.words) > 1]
+    checks = Checks(tables, track_files, sessions, build_tls(tables, blocks["SSL"]))
     groups = build_groups(tables, blocks["virtual_server_group"])
     virtual_servers = build_virtual_servers(
         tables, blocks["virtual_server"], checks, groups, ipvs_driver, _holders(instances), progress

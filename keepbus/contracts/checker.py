@@ -94,6 +94,42 @@ class Tracker(Body):
     """The last run of a script, the last change of the others."""
 
 
+@contract("state/checker/certificate", key="check")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Certificate(Body):
+    """The certificate that the server of an SSL_GET showed. It changes no verdict."""
+
+    check: str
+    """Id of the check in the compiled configuration."""
+    target: str
+    """Who showed it: address:port."""
+    subject: str
+    """`CN=www.example, O=Example`."""
+    issuer: str
+    """As the subject."""
+    not_after_ns: int
+    """Wall clock of its last moment, nanoseconds."""
+    days_left: int
+    """Whole days until then, told anew each day; below 0 when it has ended."""
+
+
+@contract("event/checker/expiring", key="check")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CertificateExpiring(Body):
+    """A certificate has fewer than 14 days left: told when it is seen, and once a day."""
+
+    check: str
+    """Id of the check in the compiled configuration."""
+    target: str
+    """Who showed it: address:port."""
+    subject: str
+    """`CN=www.example, O=Example`."""
+    not_after_ns: int
+    """Wall clock of its last moment, nanoseconds."""
+    days_left: int
+    """Whole days until then; below 0 when it has ended."""
+
+
 @contract("event/checker/failure", key="check")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProbeFailed(Body):

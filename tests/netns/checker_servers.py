@@ -134,6 +134,8 @@ class Checker:
     ) -> None:
         self.verdicts: dict[str, list[CheckVerdict]] = {}
         self.failures: dict[str, list[ProbeFailed]] = {}
+        self.told: list[Any] = []
+        """Everything, in order."""
         self.effects: list[Any] = []
         self._section = section or CheckerSection(checks=tuple(checks))
         self.loop = Loop()
@@ -169,6 +171,7 @@ class Checker:
 
     def _perform(self, effect: Any, now_ns: int) -> Iterable[Any] | None:
         if isinstance(effect, Publish):
+            self.told.append(effect.body)
             if isinstance(effect.body, CheckVerdict):
                 self.verdicts.setdefault(effect.body.check, []).append(effect.body)
             elif isinstance(effect.body, ProbeFailed):

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
+from checker_authority import Authority
 from checker_peers import UdpServer, dns_answer, smtp
 from checker_servers import Checker, Server, answer
 
@@ -55,8 +56,22 @@ def regex(pattern: str, *lines: str) -> str:
     return "\n".join(["url {", "path /", f'regex "{pattern}"', *lines, "}"])
 
 
+def tls(name: str, wants: str = "") -> Callable[[], int]:
+    """A server with this certificate that asks its clients for one of this authority."""
+
+    def listens() -> int:
+        assert authority is not None
+        return Server(answer(HELLO_WORLD), tls=authority.server(name, wants)).port
+
+    return listens
+
+
+authority: Authority | None = None
+HELLO_WORLD = b"HTTP/1.1 200 OK\r\n\r\nHello, world.\r\nGood night.\r\n"
+WEB = "url {\npath /\nstatus_code 200\n}"
 DNS, SMTP, TCP, HTTP, UDP = "DNS_CHECK", "SMTP_CHECK", "TCP_CHECK", "HTTP_GET", "UDP_CHECK"
-PAGE = web(b"HTTP/1.1 200 OK\r\n\r\nHello, world.\r\nGood night.\r\n")
+SSL = "SSL_GET"
+PAGE = web(HELLO_WORLD)
 CUT = web(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nHello, world.\r\n")
 WANTS = "require_reply 01xf\nmin_reply_length 1"
 # Checker, its lines, what listens, and whether keepalived's source and manual let one expect it up.
@@ -114,6 +129,12 @@ CASES: dict[str, tuple[str, str, Callable[[], int], bool]] = {
     "regex soon enough": (HTTP, regex("world", "regex_max_offset 7"), PAGE, True),
     "regex too late": (HTTP, regex("world", "regex_max_offset 6"), PAGE, False),
     "regex beyond Content-Length": (HTTP, regex("world"), CUT, False),
+    "ssl": (SSL, WEB, tls("good"), True),
+    "ssl of a name and an authority that nobody knows": (SSL, WEB, tls("other"), True),
+    "ssl expired": (SSL, WEB, tls("expired"), True),
+    "ssl that asks for a certificate": (SSL, WEB, tls("good", wants="authority"), True),
+    "ssl that asks for one of another authority": (SSL, WEB, tls("good", wants="other"), False),
+    "ssl of another name": (SSL, f"sni_name www.example\n{WEB}", tls("good"), True),
     "bind_if": (TCP, "bind_if lo", PAGE, True),
     "bind_if of another": (TCP, "bind_if other", PAGE, False),
     "bind_if of nobody": (TCP, "bind_if nobody", PAGE, True),
@@ -159,6 +180,12 @@ global_defs {{
     script_user root
     enable_script_security
 }}
+SSL {{
+    ca {folder}/authority.pem
+    certificate {folder}/client.pem
+    key {folder}/client.key
+    password secret
+}}
 track_file one {{
     file {folder}/one
 }}
@@ -197,6 +224,12 @@ def in_a_namespace(folder: Path) -> None:
         subprocess.run(["ip", *words.split()], check=True)
     Path("/proc/sys/net/ipv4/ping_group_range").write_text("0 2147483647", encoding="ascii")
     (folder / "one").write_text("0\n", encoding="ascii")
+    global authority
+    authority = Authority(folder)
+    for name, days in (("good", 20), ("expired", -1)):
+        authority.issue(name, days=days)
+    authority.issue("client", password="secret")
+    Authority(folder, "other")
     file = folder / "keepalived.conf"
     file.write_text(configuration(folder), encoding="utf-8")
     shim = folder / "shim.so"

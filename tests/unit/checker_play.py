@@ -20,7 +20,7 @@ from keepbus.config.model import (
     Url,
 )
 from keepbus.contracts.bfd import Session
-from keepbus.contracts.checker import CheckVerdict, ProbeFailed, Tracker
+from keepbus.contracts.checker import Certificate, CheckVerdict, ProbeFailed, Tracker
 from keepbus.contracts.message import Header, Message, topic_of
 from keepbus.runtime.machine import BusMessage, Configured, Publish, Report, Withdraw
 
@@ -132,7 +132,7 @@ class Play:
         self.feed(Configured(1, CheckerSection(checks=checks, **trackers), self.wall_ns))
         return self
 
-    def hear(self, *bodies: CheckVerdict | Tracker) -> Play:
+    def hear(self, *bodies: CheckVerdict | Tracker | Certificate) -> Play:
         """The bus tells states of an earlier process."""
         for body in bodies:
             header = Header(1, "node", "checker", "earlier", 1, 1, 1, 1, "")

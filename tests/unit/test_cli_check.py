@@ -37,7 +37,7 @@ def test_keywords(capsys: pytest.CaptureFixture[str]) -> None:
     out = capsys.readouterr().out.splitlines()
     (line,) = [line.split() for line in out if line.split()[:2] == ["vrrp_instance", "advert_int"]]
     assert line == ["vrrp_instance", "advert_int", "seconds", "0.01..255", "supported"]
-    assert out[-1].startswith("660 keywords: ")
+    assert out[-1].startswith("661 keywords: ")
 
 
 @pytest.mark.parametrize("words", [["check"], ["check", "--keywords", "file"], ["no-such-verb"], []])

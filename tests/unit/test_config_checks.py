@@ -10,7 +10,15 @@ from config_text import codes, compile_text, find, is_error, only_server, told
 
 from keepbus.config.check_values import hexadecimal, init_file, pattern
 from keepbus.config.compiler import Compiled
-from keepbus.config.model import Check, CheckKind, DnsQuestion, MiscCommand, Script, TrackedFile, UdpExchange
+from keepbus.config.model import (
+    Check,
+    CheckKind,
+    DnsQuestion,
+    MiscCommand,
+    Script,
+    TrackedFile,
+    UdpExchange,
+)
 from keepbus.config.values import Invalid
 
 S = 1_000_000

@@ -36,6 +36,7 @@ DRAFT = {
     "unicast_fault_no_peer", "v3_checksum_as_v2", "home", "dad", "mngtmpaddr", "noprefixroute", "autojoin",
 }  # fmt: skip
 OF_BLOCK = {
+    ("SSL",): (model.TlsClient,),
     ("global_defs",): (
         model.GlobalDefs,
         model.VrrpInstance,
@@ -87,6 +88,7 @@ def test_every_keyword_of_keepalived_is_there() -> None:
 def test_what_is_beyond_keepalived_is_known() -> None:
     beyond = {(row.block, row.keyword) for row in rows()} - set(listed())
     assert beyond == {
+        (("SSL",), "verify"),
         (("global_defs",), "address_lease"),
         (("virtual_server",), "nat_mask"),
         (("vrrp_instance",), "v3_checksum"),

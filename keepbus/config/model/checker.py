@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from keepbus.config.model.scripts import Script
 from keepbus.config.model.tracking import TrackProcess, TrackScript
@@ -33,6 +33,20 @@ class StatusRange:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TlsClient:
+    """The `SSL` block: what SSL_GETs show to servers, and what they want of them. Paths; empty: none."""
+
+    ca: str = ""
+    certificate: str = ""
+    """Shown only together with `key`, as in keepalived."""
+    key: str = ""
+    password: str = field(default="", repr=False)
+    """Of the key."""
+    verify: bool = False
+    """keepbus's own: a server's certificate must be good, and of the name that is asked for by SNI."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Url:
     """`url` of HTTP_GET and SSL_GET."""
 
@@ -42,6 +56,8 @@ class Url:
     status_codes: tuple[StatusRange, ...] = ()
     """Accepted codes; the default 200-299 is filled in when the configuration is compiled."""
     virtualhost: str = ""
+    tls_compliant: bool = False
+    """A connection that ends without TLS's farewell is a failure, and ours ends with it."""
     regex: Regex | None = None
 
 
@@ -135,6 +151,7 @@ class Check:
     fast_recovery: bool = False
     sni_name: str = ""
     """Server name for SSL_GET; empty: none is sent."""
+    tls: TlsClient | None = None
     urls: tuple[Url, ...] = ()
     helo_name: str = ""
     """Name for SMTP_CHECK."""

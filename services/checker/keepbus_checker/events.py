@@ -37,6 +37,15 @@ class ProbeEnded(NamedTuple):
     """The weight that a script asks for; None: the configured one."""
 
 
+class CertificateSeen(NamedTuple):
+    """The server of an SSL_GET showed a certificate that it had not shown before."""
+
+    check: str
+    der: bytes
+    """As it came, not verified."""
+    wall_ns: int
+
+
 class ProbesConnected(NamedTuple):
     """These TCP_CHECKs passed and their descriptors are closed: one event for all that one look found."""
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import select
 import socket
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
+from keepbus.config.model import TlsClient
 from keepbus.runtime.loop import READABLE, WRITABLE, Loop
 from keepbus.runtime.machine import Event
 from keepbus_checker.answer import Answer
@@ -22,10 +24,22 @@ CONNECTING, HANDSHAKE, SENDING, READING = range(4)
 """What a probe waits for."""
 
 
+class Session(NamedTuple):
+    """What a TlsProbe has beyond a GET."""
+
+    server_name: str
+    """Sent in the handshake, unless it is empty."""
+    settings: TlsClient | None
+    compliant: bool
+    """The connection ends with TLS's farewell, from both sides."""
+    shown: Callable[[bytes], Iterable[Event]]
+    """Gets the server's certificate, DER."""
+
+
 class HttpProbe:
     """A GET on its own connection. `TlsProbe` puts TLS between the steps."""
 
-    __slots__ = ("_answer", "_buffer", "_end", "_loop", "_number", "_server_name", "_step", "_unsent", "sock")
+    __slots__ = ("_answer", "_buffer", "_end", "_loop", "_number", "_session", "_step", "_unsent", "sock")
 
     def __init__(
         self,
@@ -37,11 +51,11 @@ class HttpProbe:
         request: bytes,
         answer: Answer,
         buffer: memoryview,
-        server_name: str = "",
+        session: Session | None = None,
     ) -> None:
         """buffer is where octets are read to; all probes share it, none keeps anything there.
 
-        server_name is for TlsProbe.
+        session is for TlsProbe.
         """
         self._number = number
         self.sock = sock
@@ -50,7 +64,7 @@ class HttpProbe:
         self._unsent = request
         self._answer = answer
         self._buffer = buffer
-        self._server_name = server_name
+        self._session = session
         self._step = CONNECTING
 
     def ready(self, mask: int) -> Iterable[Event]:

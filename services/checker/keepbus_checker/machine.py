@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 
 from keepbus.config.model import Check, CheckerSection
 from keepbus.contracts.bfd import Session
-from keepbus.contracts.checker import CheckVerdict, Statistics, Verdict
+from keepbus.contracts.checker import Certificate, CheckVerdict, Statistics, Verdict
 from keepbus.runtime.machine import (
     BusMessage,
     Configured,
@@ -22,6 +22,7 @@ from keepbus.runtime.machine import (
     StopRequested,
 )
 from keepbus_checker.announcer import Announcer
+from keepbus_checker.certificates import Certificates
 from keepbus_checker.course import Course, effect_of
 from keepbus_checker.effects import (
     AbortProbe,
@@ -33,9 +34,17 @@ from keepbus_checker.effects import (
     StartProbes,
     WatchFile,
 )
-from keepbus_checker.events import FileRead, Outcome, ProbeAdvanced, ProbeEnded, ProbesConnected
+from keepbus_checker.events import (
+    CertificateSeen,
+    FileRead,
+    Outcome,
+    ProbeAdvanced,
+    ProbeEnded,
+    ProbesConnected,
+)
 from keepbus_checker.results import Results
 from keepbus_checker.schedule import Schedule
+from keepbus_checker.sessions import Sessions
 from keepbus_checker.spread import Spread
 from keepbus_checker.suspension import Suspension
 from keepbus_checker.tally import Tally
@@ -79,10 +88,6 @@ class Machine:
         self._marks = False
         """Packets may be marked, if the node may do so."""
         self._stopping = False
-        self._sessions: dict[str, Session] = {}
-        """All that were told of, by name."""
-        self._followers: dict[str, Course] = {}
-        """BFD_CHECKs, by session."""
         self._housekeeping_at_ns: int | None = None
         self._statistics_at_ns = 0
         self._statistics = Statistics()
@@ -90,16 +95,22 @@ class Machine:
         self._targets = 0
         self._tally = Tally()
         self._suspension = Suspension()
+        self._certificates = Certificates()
         self._trackers = Trackers(self._tally)
         self._results = Results(self._tally)
+        self._sessions = Sessions(self._results)
 
     def wake_at_ns(self) -> int | None:
         """When the next probe starts or ends, or something is to be told."""
         if self._stopping:
             return None
         wake_at_ns = self._schedule.wake_at_ns(starts=len(self._probing) < self._most_open)
-        others = self._housekeeping_at_ns, self._results.announcer.wake_at_ns(), self._trackers.wake_at_ns()
-        for at_ns in others:
+        for at_ns in (
+            self._housekeeping_at_ns,
+            self._results.announcer.wake_at_ns(),
+            self._trackers.wake_at_ns(),
+            self._certificates.wake_at_ns(),
+        ):
             if at_ns is not None and (wake_at_ns is None or at_ns < wake_at_ns):
                 wake_at_ns = at_ns
         return wake_at_ns
@@ -117,6 +128,8 @@ class Machine:
                 self._probe_advanced(event, now_ns)
             elif kind is FileRead:
                 self._file_read(event, now_ns, effects)
+            elif kind is CertificateSeen:
+                self._certificates.seen(event, self._courses.get(event.check), now_ns, effects)
             elif kind is BusMessage:
                 self._bus_message(event, now_ns, effects)
             elif kind is Configured:
@@ -130,6 +143,7 @@ class Machine:
         self._start_due(now_ns, effects)
         if self._housekeeping_at_ns is not None and now_ns >= self._housekeeping_at_ns:
             self._keep_house(now_ns, effects)
+        self._certificates.tick(now_ns, now_ns + self._wall_offset_ns, effects)
         effects.extend(self._results.announcer.tick(now_ns))
         return effects
 
@@ -264,16 +278,6 @@ class Machine:
         added, passed = effect_of(course.check.file, number)
         self._results.follow(course, passed, f"value {number}", added, now_ns, event.wall_ns, effects)
 
-    def _session_told(self, told: Session, now_ns: int, wall_ns: int, effects: list[Effect]) -> None:
-        """A BFD session is up or down; who speaks BFD said so."""
-        self._sessions[told.name] = told
-        course = self._followers.get(told.name)
-        if course is not None:
-            received = f"session {'up' if told.up else 'down'}"
-            if told.detail:
-                received = f"{received}: {told.detail}"
-            self._results.follow(course, told.up, received, 0, now_ns, wall_ns, effects)
-
     # Configuration, predecessor, end
 
     def _configure(self, event: Configured, now_ns: int, effects: list[Effect]) -> None:
@@ -314,10 +318,7 @@ class Machine:
             effects.append(WatchFile(check.id, check.file))
             return
         if check.bfd:
-            self._followers[check.bfd] = course
-            self._results.announcer.note(course)
-            if check.bfd in self._sessions:
-                self._session_told(self._sessions[check.bfd], now_ns, wall_ns, effects)
+            self._sessions.follow(course, now_ns, wall_ns, effects)
             return
         warmup_ns = check.warmup_us * 1000
         self._schedule.start_after(course, now_ns, FIRST_RUN_NS + self._spread.below(warmup_ns + 1))
@@ -326,10 +327,11 @@ class Machine:
     def _remove(self, course: Course, wanted: dict[str, Check], effects: list[Effect]) -> None:
         course.gone = True
         del self._courses[course.check.id]
-        self._followers.pop(course.check.bfd, None)
+        self._sessions.forget(course)
         self._tally.verdicts[course.verdict] -= 1
         self._abort(course, effects)
         effects.append(ForgetCheck(course.check.id))
+        self._certificates.forget(course.check.id, effects)
         if course.check.id not in wanted:
             effects.append(self._results.announcer.withdraw(course))
 
@@ -347,7 +349,9 @@ class Machine:
         told = event.message.body
         self._suspension.hear(event.message.topic, told)
         if isinstance(told, Session):
-            self._session_told(told, now_ns, event.wall_ns, effects)
+            self._sessions.hear(told, now_ns, event.wall_ns, effects)
+        elif isinstance(told, Certificate):
+            effects.extend(self._certificates.adopt(told, self._courses, now_ns))
         if not isinstance(told, CheckVerdict):
             return
         course = self._courses.get(told.check)

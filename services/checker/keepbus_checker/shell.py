@@ -7,6 +7,7 @@ import resource
 import socket
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 from keepbus.config.model import Check, CheckKind
@@ -27,9 +28,9 @@ from keepbus_checker.effects import (
     WatchFile,
     WatchProcesses,
 )
-from keepbus_checker.events import Outcome, ProbeEnded
+from keepbus_checker.events import CertificateSeen, Outcome, ProbeEnded
 from keepbus_checker.files import Files
-from keepbus_checker.http import READ_OCTETS, HttpProbe
+from keepbus_checker.http import READ_OCTETS, HttpProbe, Session
 from keepbus_checker.process_watch import ProcessWatch
 from keepbus_checker.runner import Runner
 from keepbus_checker.scripts import MOST_AT_ONCE, Scripts
@@ -135,20 +136,30 @@ class Shell:
             )
             self._exchanges[number] = smtp, started_ns
             return ()
-        kind = TlsProbe if check.kind is CheckKind.SSL_GET else HttpProbe
+        page = check.urls[url]
+        kind, session = HttpProbe, None
+        if check.kind is CheckKind.SSL_GET:
+            shown = partial(self._shown, check.id, target)
+            kind, session = TlsProbe, Session(check.sni_name, check.tls, page.tls_compliant, shown)
         probe = kind(
             number,
             sock,
             self._loop,
             self._end,
             request=target.requests[url],
-            answer=Answer(check.urls[url]),
+            answer=Answer(page),
             buffer=self._buffer,
-            server_name=check.sni_name,
+            session=session,
         )
         self._exchanges[number] = probe, started_ns
         self._loop.watch(sock.fileno(), probe.ready, WRITABLE)
         return ()
+
+    def _shown(self, check: str, target: _Target, certificate: bytes) -> Iterable[Event]:
+        if certificate == target.certificate:
+            return ()
+        target.certificate = certificate
+        return (CertificateSeen(check, certificate, self._wall_ns()),)
 
     def _send(self, number: int, check: Check, target: _Target, started_ns: int) -> Iterable[Event]:
         octets, judge = _question(check, target.reply, self._number16())
@@ -183,9 +194,11 @@ class Shell:
 class _Target:
     """What is worked out once per check."""
 
-    __slots__ = ("reply", "requests", "route")
+    __slots__ = ("certificate", "reply", "requests", "route")
 
     def __init__(self, check: Check) -> None:
+        self.certificate = b""
+        """That the server showed last."""
         self.route = Route(check)
         self.reply = udp.Reply(check.udp) if check.udp is not None else None
         here = f"{bracketed(check.address)}:{check.port}"
