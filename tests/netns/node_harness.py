@@ -104,7 +104,7 @@ class Node:
     def __init__(self, namespace: str, text: str, *options: str, prefix: tuple[str, ...] = ()) -> None:
         """prefix is put before the command; options go to `keepbus up`."""
         self.namespace = namespace
-        self.directory = Path(tempfile.mkdtemp(prefix="kbnode"))
+        self.directory = Path(tempfile.mkdtemp(prefix=f"kbnode{os.getpid()}-"))
         self.run_dir = self.directory / "run"
         self.file = self.directory / "keepalived.conf"
         self.file.write_text(text, encoding="utf-8")

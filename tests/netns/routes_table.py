@@ -8,6 +8,15 @@ from __future__ import annotations
 
 Line = tuple[str, str | None]
 
+ENCAPSULATIONS = {
+    "10.1.0.0/16 encap mpls 100/200 via 10.9.0.9": "0c000100 00064000 000c8100",
+    "10.1.0.0/16 encap mpls 100 ttl 9 via 10.9.0.9 ttl-propagate enabled": (
+        "08000100 00064100 05000200 09000000"
+    ),
+    "2001:db8:5::/48 encap ila 2001:db8:0:1 via 2001:db8::9": "0c000100 20010db8 00000001",
+}
+"""What not every kernel has, with the octets of RTA_ENCAP that ip 6.1 sends."""
+
 ROUTES: list[Line] = [
     ("10.1.0.0/16 via 10.9.0.9", None),
     ("to 10.1.0.0/16 gw 10.9.0.9", "10.1.0.0/16 via 10.9.0.9"),

@@ -142,7 +142,9 @@ class Theirs(Keepalived):
             return found
 
         eventually("keepalived's report", lambda: bool(read()), 10)
-        return {each["data"]["iname"]: each["data"] for each in read()}
+        found = {each["data"]["iname"]: each["data"] for each in read()}
+        _REPORT.unlink()
+        return found
 
 
 def prepare(directory: Path) -> str:

@@ -134,7 +134,8 @@ def test_elect_fail_over_and_preempt(tmp_path: Path, name: str, ours_is_master: 
         assert {name: count for name, count in statistics.items() if count and name.startswith(ERRORS)} == {}
         record = mixed.ours.record("/51")
         assert record is not None
-        assert record.dropped == {}
+        # What came while the kernel still looked for a duplicate of our address.
+        assert set(record.dropped) <= {"not_running"}
 
 
 def test_ipv6_addresses_in_the_kernel(tmp_path: Path) -> None:
