@@ -83,6 +83,7 @@ from keepbus.config.model.vrrp import (
     SyncGroup,
     UnicastPeer,
     VirtualAddress,
+    VirtualMac,
     VrrpInstance,
     VrrpSection,
 )
@@ -146,6 +147,7 @@ __all__ = [
     "UnicastPeer",
     "Url",
     "VirtualAddress",
+    "VirtualMac",
     "VirtualServer",
     "VrrpInstance",
     "VrrpSection",

@@ -75,6 +75,20 @@ class VirtualAddress:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class VirtualMac:
+    """A macvlan in private mode with a virtual router's MAC address (features 6.5)."""
+
+    name: str
+    """Of the interface that is made."""
+    interface: str
+    """On which it is made."""
+    mac: str
+    """Six octets in hexadecimal with colons."""
+    group: int | None = None
+    """Link group; None: that of the interface below."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class UnicastPeer:
     """A line of `unicast_peer`: adverts go there, and within these limits of TTL are taken from there."""
 
@@ -165,6 +179,12 @@ class VrrpInstance:
     """Adverts with the form that is not `checksum` are refused."""
     old_unicast_checksum: bool = False
     """Version 3 over IPv4: unicast adverts have the group in the pseudo-header (keepalived up to 1.3.6)."""
+    vmac: VirtualMac | None = None
+    """Has the addresses that name no interface of their own; adverts leave through it."""
+    vmac_xmit_base: bool = False
+    """Adverts leave through `interface` all the same."""
+    address_vmacs: tuple[VirtualMac, ...] = ()
+    """Have addresses of other interfaces (`use_vmac` of an address, `use_vmac_addr`)."""
     virtual_addresses: tuple[VirtualAddress, ...] = ()
     virtual_addresses_excluded: tuple[VirtualAddress, ...] = ()
     garp: GratuitousArp = GratuitousArp()

@@ -32,7 +32,7 @@ def main() -> None:
         service.fail(f"cannot use the kernel's network or {service.run_dir}: {error}")
     service.loop.every(_CLOCK_CHECK_NS, shell.look_at_wall_clock)
     service.loop.every(_SYSCTL_CHECK_NS, shell.look_at_sysctls)
-    machine = Machine(keep_addresses=service.options.keep_addresses)
+    machine = Machine(keep_addresses=service.options.keep_addresses, node=service.node)
     service.run(machine, shell.perform)
 
 

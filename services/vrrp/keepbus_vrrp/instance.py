@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from keepbus.config.model import FOREVER_S, VirtualAddress, VrrpInstance
 from keepbus.contracts.vrrp import VrrpState
 from keepbus.runtime.machine import Log
-from keepbus_vrrp import publication, record, takeover, tracking
+from keepbus_vrrp import publication, record, takeover, tracking, vmac
 from keepbus_vrrp.adverts import Adverts
 from keepbus_vrrp.announce import Announcer, Frame, announce_source, frames
 from keepbus_vrrp.counters import Counters
@@ -58,6 +58,7 @@ class Instance(Series):
         """It would be MASTER by itself, and waits for its group only."""
         self.faults: tuple[str, ...] = ()
         self.endpoint = Endpoint(0, config.family)
+        self.ear = vmac.Ear(self.endpoint)
         self.source = b""
         self.mtu = 0
         """Of the interface; 0 while it was never there."""
@@ -280,7 +281,7 @@ class Instance(Series):
         turn.effects.append(
             Advertise(
                 self.key,
-                self.endpoint,
+                self.ear.way_out,
                 self.adverts.of(self.effective_priority, self.source, turn.wall_ns),
                 self.installable(self.all_addresses) if install else (),
                 self.terms.valid_s,
@@ -323,6 +324,7 @@ class Instance(Series):
 
     def _reign(self) -> None:
         self.familiar = b""
+        vmac.switch(self, up=True)
         self.master_interval_us = self.terms.interval_us  # L4
         self.take_master(self.source, self.effective_priority)
         self.last_correction_at_ns = 0
@@ -347,12 +349,13 @@ class Instance(Series):
             self.counters.priority_zero_sent += 1
             self.counters.adverts_sent += 1
             copies = self.adverts.of(0, self.source, self.turn.wall_ns)
-            self.turn.effects.append(Advertise(self.key, self.endpoint, copies))
+            self.turn.effects.append(Advertise(self.key, self.ear.way_out, copies))
         if keep_addresses:
             self.held.forget()
         else:
             self.held.drop()
             self.turn.remove(self.key, self.turn.links.resolve(self.all_addresses, renamed=True))
+            vmac.switch(self, up=False)
             self.holds_addresses = False
 
     def _tell(self, *, release: bool = False) -> None:

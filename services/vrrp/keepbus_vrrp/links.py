@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable
 from keepbus.config.model import VirtualAddress
 from keepbus_vrrp.family import IPV4, Family, pack
 from keepbus_vrrp.ipv6 import is_link_local
+from keepbus_vrrp.link_codec import Make
 from keepbus_vrrp.netlink import (
     IFF_NOARP,
     IFF_RUNNING,
@@ -23,11 +24,13 @@ class Link:
 
     __slots__ = (
         "addresses",
+        "admin_up",
         "arp",
         "former_name",
         "forwards",
         "index",
         "mac",
+        "make",
         "mtu",
         "name",
         "tentative",
@@ -41,6 +44,9 @@ class Link:
         """It was renamed; what was installed under that name is still here."""
         self.up = False
         """Administratively up and with carrier (UP and RUNNING)."""
+        self.admin_up = False
+        """Administratively up, whatever the carrier."""
+        self.make = Make()
         self.arp = True
         self.mac = b""
         self.mtu = 0
@@ -87,6 +93,8 @@ class Links:
         if link.name != message.name:
             link.former_name, link.name = link.name, message.name
         link.up = message.flags & (IFF_UP | IFF_RUNNING) == IFF_UP | IFF_RUNNING
+        link.admin_up = bool(message.flags & IFF_UP)
+        link.make = message.make
         link.arp = not message.flags & IFF_NOARP and len(message.mac) == 6
         link.mac = message.mac
         link.mtu = message.mtu
@@ -143,6 +151,10 @@ class Links:
                     )
                 )
         return tuple(resolved)
+
+    def drop(self, index: int) -> None:
+        """An interface that was removed by this process."""
+        self._links.pop(index, None)
 
     def by_name(self, name: str) -> Link | None:
         """The interface of this name."""

@@ -35,6 +35,7 @@ from keepbus_vrrp import (
     strangers,
     telling,
     tracking,
+    vmac,
 )
 from keepbus_vrrp.answers import Answers
 from keepbus_vrrp.drops import Drops
@@ -67,17 +68,19 @@ _ANSWERS = (
 class Machine:
     """See keepbus.runtime.machine.Machine."""
 
-    def __init__(self, *, keep_addresses: bool = False) -> None:
-        """keep_addresses: leave the virtual addresses in the kernel at the end."""
+    def __init__(self, *, keep_addresses: bool = False, node: str = "") -> None:
+        """keep_addresses: leave the virtual addresses in the kernel at the end; node: the node's name."""
         self._keep_addresses = keep_addresses
         self._turn = Turn()
         self._section: VrrpSection | None = None
         self._kernel_known = False
+        self._unapplied = False
         self._surroundings_changed = False
         self._stopped = False
         self.instances: dict[str, Instance] = {}
         self._groups = Groups(self._turn)
-        self._placement = Placement(self._turn)
+        self._vmacs = vmac.VirtualMacs(self._turn, self.instances, node)
+        self._placement = Placement(self._turn, self._vmacs)
         self._drops = Drops()
         self._flood = Flood(self._turn, self._drops)
         self._start_delay = StartDelay(self._turn, self._begin)
@@ -86,7 +89,7 @@ class Machine:
         self._guarding = Guarding(self._turn, self.instances)
         self._least_slack_ns = NEVER
         """No master's lease ends earlier than this after its timer was due."""
-        self._upkeep = Upkeep(self._turn, self.instances, self._report)
+        self._upkeep = Upkeep(self._turn, self.instances, self._vmacs, self._report)
         self._statistics = Statistics(self._turn, self.instances)
         self._memories: tuple[events.Memory, ...] = ()
         self._handlers: dict[type, Callable[[Any], None]] = {
@@ -156,6 +159,8 @@ class Machine:
         routers = self._placement.routers.get(endpoint)
         if routers is None:
             return
+        if endpoint in self._placement.virtual:
+            datagrams = self._placement.own(endpoint, datagrams)
         datagrams = self._flood.admit(endpoint, datagrams, routers)
         _, _, _, _, first_octet, header_octets, ttl_at, source_at, *_ = family.BY_NAME[endpoint[1]]
         router_id_at = header_octets + 1
@@ -169,6 +174,7 @@ class Machine:
                 instance is not None
                 and instance.familiar == content
                 and instance.familiar_ttl == datagram[ttl_at]
+                and instance.ear.deaf_index != endpoint[0]
                 and datagram[0] == first_octet
             ):
                 instance.counters.adverts_received += 1
@@ -189,6 +195,8 @@ class Machine:
         spoken = family.BY_NAME[endpoint[1]]
         _, message = packet.split(datagram, spoken)
         instance = routers.get(message[1]) if len(message) > 1 else None
+        if instance is not None and instance.ear.deaf_index == endpoint.interface_index:
+            return
         expected = None if instance is None else instance.expected
         advert = packet.examine(
             datagram,
@@ -219,11 +227,11 @@ class Machine:
 
     def _on_kernel_read(self, event: events.KernelRead) -> None:
         self._turn.links.replace(event.links, event.addresses)
-        if not self._kernel_known:
-            self._kernel_known = True
-            assert self._section is not None
-            self._apply(self._section)
+        self._kernel_known = True
+        if self._unapplied:
+            self._apply_when_made()
             return
+        self._upkeep.kernel_read()
         self._surroundings_changed = True
         strangers.compare(self.instances.values())
 
@@ -249,9 +257,12 @@ class Machine:
 
     def _look_at_all(self) -> None:
         """Compare what instances need with what there is."""
+        if not self._stopped and not self._unapplied:
+            self._vmacs.make(self._section)
         self._placement.arrange(self.instances.values())
         for instance in self.instances.values():
             self._look_at(instance)
+        self._vmacs.look()
 
     def _on_bus_message(self, event: BusMessage) -> None:
         if event.message.topic.startswith(demotion.TOPIC) and not self._stopped:
@@ -275,8 +286,9 @@ class Machine:
     def _on_configured(self, event: Configured) -> None:
         self._turn.wall_offset_ns = event.wall_ns - self._turn.now_ns
         self._section = event.section
+        self._unapplied = True
         if self._kernel_known:
-            self._apply(event.section)
+            self._apply_when_made()
         else:
             self._turn.effects.extend((Recall(), ReadKernel()))
 
@@ -286,6 +298,13 @@ class Machine:
     def _on_remembered(self, event: events.Remembered) -> None:
         self._turn.boot_id = event.boot_id
         self._memories = event.memories
+
+    def _apply_when_made(self) -> None:
+        """Interfaces come before the instances that need them; what cannot be made is a fault."""
+        assert self._section is not None
+        if not self._vmacs.make(self._section):
+            self._unapplied = False
+            self._apply(self._section)
 
     def _apply(self, section: VrrpSection) -> None:
         """Make the instances be those of the section."""
@@ -317,11 +336,13 @@ class Machine:
         for instance in self.instances.values():
             self._look_at(instance)
         tracking.forget(self.instances.values(), self._turn)
+        self._upkeep.set_sysctls(section)
         if self._start_delay.holds(section, self._memories):
             start.remove_left_over(fresh, self._turn)
         else:
             self._begin()
         self._upkeep.configure(section)
+        self._vmacs.sweep(section)
         self._least_slack_ns = min((each.terms.slack_ns for each in self.instances.values()), default=NEVER)
         self._guarding.arrange()
         self._statistics.begin()
@@ -357,6 +378,8 @@ class Machine:
                 instance.become_stop("stopped", keep_addresses=self._keep_addresses)
             self._groups.stop("stopped")
             self._upkeep.stop(keep=self._keep_addresses)
+            if not self._keep_addresses:
+                self._vmacs.sweep()
             self._guarding.end()
         self._turn.effects += (*self._turn.telling.take_all(), Exit())
 

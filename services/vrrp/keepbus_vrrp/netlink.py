@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from keepbus.config.model import FOREVER_S
+from keepbus_vrrp.link_codec import Make, make_of
 
 RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK = 16, 17, 18
 RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR = 20, 21, 22
@@ -68,6 +69,7 @@ class LinkMessage(NamedTuple):
     mtu: int
     forwards: bool = False
     """IPv6."""
+    make: Make = Make()
 
 
 class AddressMessage(NamedTuple):
@@ -173,6 +175,7 @@ def parse(octets: bytes) -> Iterator[Message]:
                     attributes.get(_IFLA_ADDRESS, b""),
                     int.from_bytes(attributes.get(_IFLA_MTU, b""), "little"),
                     _forwards(attributes.get(_IFLA_AF_SPEC, b"")),
+                    make_of(attributes),
                 )
         elif kind == RTM_NEWNETCONF and body[:1] == bytes((AF_INET6,)):
             attributes = dict(_attributes(body[_NETCONF_HEAD_OCTETS:]))

@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
-from keepbus_vrrp import family
+from keepbus.config.model import VrrpInstance
+from keepbus_vrrp import family, packet, vmac
 from keepbus_vrrp.effects import Endpoint, Listen, Unlisten
 from keepbus_vrrp.holdings import tracked_interfaces
 from keepbus_vrrp.instance import Instance
 from keepbus_vrrp.links import Link
 from keepbus_vrrp.turn import Turn
 
+Datagrams = Sequence[tuple[bytes, int]]
+
 
 class Placement:
     """Made anew from interfaces and instances whenever one of them changed."""
 
-    def __init__(self, turn: Turn) -> None:
+    def __init__(self, turn: Turn, vmacs: vmac.VirtualMacs) -> None:
         self._turn = turn
+        self._vmacs = vmacs
         self.routers: dict[Endpoint, dict[int, Instance]] = {}
         """Interface and family to virtual router id to instance (S10)."""
         self.groups: dict[Endpoint, frozenset[bytes]] = {}
         """The multicast groups of the instances there."""
         self.local: dict[Endpoint, frozenset[bytes]] = {}
         """The interface's own addresses, virtual ones left out."""
+        self.virtual: set[Endpoint] = set()
+        """Those of interfaces with a virtual MAC."""
         self._virtual: dict[str, set[bytes]] = {}
         """Interface name to the virtual addresses of all instances there."""
         self._listening: dict[Endpoint, Listen] = {}
@@ -36,7 +42,7 @@ class Placement:
         for instance in instances:
             for address in instance.all_addresses:
                 self._virtual.setdefault(address.interface, set()).add(family.pack(address.address))
-        self.routers, self.local = {}, {}
+        self.routers, self.local, self.virtual = {}, {}, set()
         groups: dict[Endpoint, set[bytes]] = {}
         for instance in instances:
             link = self._turn.links.by_name(instance.config.interface)
@@ -47,9 +53,17 @@ class Placement:
                 self.routers[endpoint] = {}
                 self.local[endpoint] = frozenset(link.addresses) - self._virtual.get(link.name, set())
             self.routers[endpoint][instance.config.virtual_router_id] = instance
-            joined = groups.setdefault(endpoint, set())
-            if instance.terms.group:
-                joined.add(instance.terms.group)
+            vmac_link = self._vmac_link(instance.config)
+            places = [endpoint]
+            if vmac_link is not None:
+                places.append(Endpoint(vmac_link.index, endpoint.family))
+                self.routers[places[1]] = {instance.config.virtual_router_id: instance}
+                self.local[places[1]] = self.local[endpoint]
+                self.virtual.add(places[1])
+            for place in places:
+                joined = groups.setdefault(place, set())
+                if instance.terms.group:
+                    joined.add(instance.terms.group)
         self.groups = {endpoint: frozenset(joined) for endpoint, joined in groups.items()}
         for endpoint in [endpoint for endpoint in self._listening if endpoint not in self.groups]:
             self._close(endpoint)
@@ -63,6 +77,16 @@ class Placement:
                 self._listening[endpoint] = wanted
                 self._refused.pop(endpoint, None)
                 self._turn.effects.append(wanted)
+
+    def own(self, endpoint: Endpoint, datagrams: Datagrams) -> list[tuple[bytes, int]]:
+        """Of what came to an interface with a virtual MAC: what its own router hears there. The others hear
+        the same elsewhere."""
+        ((router_id, instance),) = self.routers[endpoint].items()
+        if instance.ear.deaf_index == endpoint.interface_index:
+            return []
+        spoken = family.BY_NAME[endpoint.family]
+        own = bytes((router_id,))
+        return [each for each in datagrams if packet.split(each[0], spoken)[1][1:2] == own]
 
     def link_changed(self, index: int, *, gone: bool) -> None:
         """A socket that could not be opened is tried again; those of a vanished interface are closed."""
@@ -82,8 +106,11 @@ class Placement:
         """Why the instance cannot take part (I6), a sentence each; gives it its source address (S1, M12)."""
         config = instance.config
         links = self._turn.links
-        faults = []
+        faults = list(self._vmacs.faults(config))
+        virtual = vmac.names(config)
         for name in dict.fromkeys((config.interface, *tracked_interfaces(config))):
+            if name in virtual:
+                continue  # down as long as the instance is not master
             link = links.by_name(name)
             if link is None:
                 faults.append(f"interface {name} does not exist")
@@ -111,6 +138,7 @@ class Placement:
                 yield f"{config.mcast_src_ip} is still being checked for a duplicate, or is one"
         if source:
             instance.take_source(endpoint, source)
+            instance.ear.take(instance, self._vmac_link(config))
         else:
             yield _no_source(spoken, link)
         instance.take_mtu(link.mtu)
@@ -119,6 +147,9 @@ class Placement:
                 f"an advert takes {instance.terms.octets} octets, "
                 f"more than the MTU {link.mtu} of interface {link.name}"
             )
+
+    def _vmac_link(self, config: VrrpInstance) -> Link | None:
+        return None if config.vmac is None else self._turn.links.by_name(config.vmac.name)
 
     def _close(self, endpoint: Endpoint) -> None:
         self._refused.pop(endpoint, None)

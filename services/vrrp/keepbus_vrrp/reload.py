@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from keepbus.config.model import VrrpInstance
 from keepbus.contracts.vrrp import VrrpState
+from keepbus_vrrp import vmac
 from keepbus_vrrp.effects import Install
 from keepbus_vrrp.instance import Instance
 from keepbus_vrrp.netlink import Address
@@ -31,6 +32,7 @@ def _change_master(instance: Instance, before: tuple[Address, ...], after: tuple
     removed = tuple(address for address in before if address not in after)
     added = tuple(address.address for address in after if address not in before)
     turn.remove(instance.key, removed)
+    vmac.switch(instance, up=True)
     instance.failed.difference_update(added)
     instance.advertise()
     turn.timers.arm_renewal(instance.timer, turn.now_ns + instance.terms.interval_us * NS_PER_US)

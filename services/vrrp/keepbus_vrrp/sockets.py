@@ -16,7 +16,7 @@ from abc import ABC, abstractmethod
 from keepbus.config.model import AddressFamily
 from keepbus.runtime.loop import boottime_ns
 from keepbus.runtime.machine import Event
-from keepbus_vrrp import ipv4
+from keepbus_vrrp import ipv4, ipv6
 from keepbus_vrrp.ah import PROTOCOL_AH
 from keepbus_vrrp.effects import Endpoint
 from keepbus_vrrp.events import Received
@@ -25,6 +25,7 @@ from keepbus_vrrp.recvmmsg import DATAGRAMS_PER_CALL, Buffers, Buffers6
 
 _IP_HDRINCL, _IP_MULTICAST_ALL = 3, 49
 _IPV6_MULTICAST_ALL, _IPV6_HDRINCL, _IPV6_RECVPKTINFO, _IPV6_RECVHOPLIMIT = 29, 36, 49, 51
+_IPV6_PKTINFO, _IPV6_FREEBIND = 50, 78
 _SO_BINDTODEVICE, _SO_TIMESTAMPNS = 25, 35
 _NETWORK_CONTROL = 7
 _MREQN = struct.Struct("=4s4si")
@@ -172,6 +173,7 @@ class _Socket6(AdvertSocket):
         options(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_LOOP, 0)
         options(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, index)
         options(socket.IPPROTO_IPV6, _IPV6_HDRINCL, 1)
+        options(socket.IPPROTO_IPV6, _IPV6_FREEBIND, 1)
         # Off, which is the kernel's own choice for this protocol too: a wrong checksum must be counted (C7).
         options(socket.IPPROTO_IPV6, socket.IPV6_CHECKSUM, -1)
         options(socket.IPPROTO_IPV6, _IPV6_RECVPKTINFO, 1)
@@ -185,7 +187,17 @@ class _Socket6(AdvertSocket):
         self._socket.setsockopt(socket.IPPROTO_IPV6, option, request)
 
     def _send(self, datagram: bytes, destination: str) -> None:
-        self._socket.sendto(datagram, (destination, 0, 0, self._endpoint.interface_index))
+        index = self._endpoint.interface_index
+        to = (destination, 0, 0, index)
+        try:
+            self._socket.sendto(datagram, to)
+        except OSError as error:
+            if error.errno != errno.EADDRNOTAVAIL:
+                raise
+            # An interface with a virtual MAC has no address yet when its first advert leaves.
+            source = ipv6.HEADER.unpack_from(datagram)[4]
+            told = (socket.IPPROTO_IPV6, _IPV6_PKTINFO, _MREQ6.pack(source, index))
+            self._socket.sendmsg([datagram], [told], 0, to)
 
     def _receive(self, offset_ns: int, now_ns: int) -> list[tuple[bytes, int]]:
         return _buffers6[0].receive(

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from keepbus.config.model import InitialState, VirtualAddress
 from keepbus.contracts.vrrp import Resumed, VrrpState
 from keepbus.runtime.machine import Log, Publish
-from keepbus_vrrp import family, record, tracking
+from keepbus_vrrp import family, record, tracking, vmac
 from keepbus_vrrp.effects import Forget
 from keepbus_vrrp.events import Memory
 from keepbus_vrrp.group import Group, Groups
@@ -85,6 +85,7 @@ def remove_left_over(instances: Iterable[Instance], turn: Turn) -> None:
     for instance in instances:
         instance.held.sweep(instance.config.virtual_routes, instance.config.virtual_rules)
         _remove(turn, instance.key, instance.all_addresses)
+        vmac.switch(instance, up=False)
 
 
 def _obstacle(instance: Instance, found: Record, lease_end_ns: int) -> str:
@@ -120,6 +121,7 @@ def _resume(instance: Instance, sent_at_ns: int) -> None:
 def _start(instance: Instance, cause: str, left_over: Iterable[VirtualAddress]) -> None:
     instance.held.sweep(instance.config.virtual_routes, instance.config.virtual_rules)
     _remove(instance.turn, instance.key, (*instance.all_addresses, *left_over))
+    vmac.switch(instance, up=False)
     leave_initialize(instance, cause)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from keepbus.config.model import VrrpSection
 from keepbus.contracts.vrrp import VrrpState
 from keepbus.runtime.machine import Effect, Log
-from keepbus_vrrp import events, family, publication, strangers
+from keepbus_vrrp import events, family, publication, strangers, vmac
 from keepbus_vrrp.effects import STATICS, Sysctls, WatchRoutes
 from keepbus_vrrp.holdings import Held, Holdings, is_tracked
 from keepbus_vrrp.instance import Instance
@@ -25,16 +25,22 @@ class Upkeep:
     """Of routes, rules and static objects; addresses are in strangers.py."""
 
     def __init__(
-        self, turn: Turn, instances: Mapping[str, Instance], report: Callable[[], list[Effect]]
+        self,
+        turn: Turn,
+        instances: Mapping[str, Instance],
+        vmacs: vmac.VirtualMacs,
+        report: Callable[[], list[Effect]],
     ) -> None:
         """report: what the service says of itself, which may have changed."""
         self._report = report
         self._turn = turn
+        self._vmacs = vmacs
         self._instances = instances
         self.statics = Statics(turn)
         self._watching = False
-        self._promoting: dict[str, None] = {}
-        """Interfaces of instances with `promote_secondaries`."""
+        self._section = VrrpSection()
+        self._settings: dict[str, str] = {}
+        """Of the kernel, by path below /proc/sys."""
         self._lost: list[Callable[[Holdings], Held | None]] = []
         self._addresses: list[AddressMessage] = []
         self._links: list[str] = []
@@ -58,10 +64,22 @@ class Upkeep:
             self._turn.effects.append(WatchRoutes(self._watching))
         if statics != self.statics.wanted:
             self.statics.apply(statics)
-        promoting = dict.fromkeys(each.interface for each in section.instances if each.promote_secondaries)
-        if promoting != self._promoting:
-            self._promoting = promoting
-            self._set_sysctls()
+
+    def set_sysctls(self, section: VrrpSection) -> None:
+        """Have the kernel settings that this configuration needs; before the instances run."""
+        self._section = section
+        promoting = (each.interface for each in section.instances if each.promote_secondaries)
+        settings = {f"net/ipv4/conf/{interface}/promote_secondaries": "1" for interface in promoting}
+        settings |= vmac.sysctls(section, self._turn.links)
+        if settings != self._settings:
+            self._settings = settings
+            self._ask_settings()
+
+    def kernel_read(self) -> None:
+        """Everything is known anew: an interface that was made again has the kernel's settings."""
+        self.set_sysctls(self._section)
+        if self._settings:
+            self._ask_settings()
 
     @property
     def pending(self) -> bool:
@@ -81,8 +99,8 @@ class Upkeep:
         links, self._links = self._links, []
         messages, self._addresses = self._addresses, []
         finders, self._lost = self._lost, []
-        if any(interface in self._promoting for interface in links):
-            self._set_sysctls()  # one that was made again has the kernel's defaults
+        if any(name.split("/")[3] in links for name in self._settings):
+            self._ask_settings()  # one that was made again has the kernel's defaults
         for interface in links:
             self.statics.link_up(interface)
             for instance in self._instances.values():
@@ -112,13 +130,10 @@ class Upkeep:
         """The end."""
         if not keep:
             self.statics.drop()
-        if self._promoting:
-            self._promoting = {}
-            self._set_sysctls()
+        self.set_sysctls(VrrpSection())
 
-    def _set_sysctls(self) -> None:
-        names = (f"net/ipv4/conf/{interface}/promote_secondaries" for interface in self._promoting)
-        self._turn.effects.append(Sysctls(tuple((name, "1") for name in names)))
+    def _ask_settings(self) -> None:
+        self._turn.effects.append(Sysctls(tuple(self._settings.items())))
 
     def _settle(self, find: Callable[[Holdings], Held | None]) -> None:
         held = find(self.statics.held)
@@ -147,6 +162,10 @@ class Upkeep:
                     break
 
     def _on_refused(self, event: events.Refused) -> None:
+        if event.holder == vmac.HOLDER:
+            self._vmacs.refuse(event.name, event.error)
+            self._complain("use_vmac", event)
+            return
         if event.holder == STATICS:
             if self.statics.held.refuse(event.name, event.error):
                 self._complain("static objects", event)

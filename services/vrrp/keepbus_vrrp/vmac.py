@@ -1,0 +1,234 @@
+"""Interfaces with a virtual router's MAC address (features 6.5; conformance S4, S11, K1 to K3, G3).
+
+Law of this file: such an interface is up only while its virtual router is master. Down, it can send nothing,
+so that no switch ever learns the address of a standby, and takes no frame that is sent to it. keepalived
+leaves it up and filters what the kernel would say. What bears this node's mark and is not wanted goes; what
+another program made is used if it is what is needed, and never removed.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from keepbus.config.model import AddressFamily, VirtualMac, VrrpInstance, VrrpSection
+from keepbus.contracts.vrrp import VrrpState
+from keepbus.runtime.machine import Log
+from keepbus_vrrp import family, link_codec
+from keepbus_vrrp.effects import Ask, Endpoint, Install, ReadKernel, Request
+from keepbus_vrrp.link_codec import MACVLAN, MODE_PRIVATE
+from keepbus_vrrp.links import Link, Links
+from keepbus_vrrp.turn import Turn
+
+if TYPE_CHECKING:
+    from keepbus_vrrp.instance import Instance
+
+HOLDER = "interfaces"
+"""Who asks for interfaces: they are there before instances are."""
+
+_GONE = (errno.ENODEV,)
+_VRF = "vrf"
+
+
+def interfaces(config: VrrpInstance) -> tuple[VirtualMac, ...]:
+    """All that the instance needs."""
+    return (*(() if config.vmac is None else (config.vmac,)), *config.address_vmacs)
+
+
+def names(config: VrrpInstance) -> frozenset[str]:
+    """Of all that the instance needs."""
+    return frozenset(each.name for each in interfaces(config))
+
+
+class Ear:
+    """Where an instance speaks and hears.
+
+    While a virtual MAC is up, the kernel hands what comes from another router with the same one to no other
+    interface, and a copy of everybody else's adverts; while it is down, it hears nothing. So a master listens
+    there and a backup on the interface below, and never to both.
+    """
+
+    __slots__ = ("deaf_index", "vmac_index", "way_out")
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.way_out = endpoint
+        """Through which adverts leave."""
+        self.vmac_index = 0
+        """Of the interface with the virtual MAC; 0: there is none."""
+        self.deaf_index = -1
+        """Adverts that come there are heard on the other interface."""
+
+    def take(self, instance: Instance, link: Link | None) -> None:
+        """The interface with the virtual MAC as it is now, and the instance's own."""
+        config = instance.config
+        self.vmac_index = 0 if link is None else link.index
+        speaks = bool(self.vmac_index) and not config.vmac_xmit_base
+        self.way_out = Endpoint(self.vmac_index, config.family) if speaks else instance.endpoint
+        self.listen(instance, master=instance.state is VrrpState.MASTER)
+
+    def listen(self, instance: Instance, *, master: bool) -> None:
+        """The virtual MAC goes up or down."""
+        self.deaf_index = (instance.interface_index if master else self.vmac_index) if self.vmac_index else -1
+
+
+class VirtualMacs:
+    """The node's: makes interfaces and removes them."""
+
+    def __init__(self, turn: Turn, instances: Mapping[str, Instance], node: str) -> None:
+        self._turn = turn
+        self._instances = instances
+        self._mark = f"keepbus {node}".strip()
+        self._asked: set[tuple[VirtualMac, int]] = set()
+        """With the index of the interface below: not to be asked for again while nothing changes."""
+        self._refused: dict[str, str] = {}
+
+    def make(self, section: VrrpSection | None) -> bool:
+        """Ask for what is missing; True when that was done, KernelRead will tell the outcome."""
+        requests: list[Request] = []
+        for vmac in () if section is None else _of(section):
+            lower = self._turn.links.by_name(vmac.interface)
+            there = self._turn.links.by_name(vmac.name)
+            key = vmac, lower.index if lower is not None else 0
+            if lower is None or (there is not None and not self._fault(vmac, there)):
+                self._asked.discard(key)
+            elif key not in self._asked and (there is None or self._is_ours(there)):
+                self._asked.add(key)
+                self._refused.pop(vmac.name, None)
+                requests += self._requests(vmac, lower)
+        if requests:
+            self._turn.effects += (Ask(HOLDER, tuple(requests)), ReadKernel())
+        return bool(requests)
+
+    def sweep(self, section: VrrpSection | None = None) -> None:
+        """Remove those with our mark that are not wanted."""
+        wanted = {each.name for each in _of(section)} if section is not None else set()
+        for link in [each for each in self._turn.links.all() if self._is_ours(each)]:
+            if link.name not in wanted:
+                request = Request(link.name, link_codec.delete(link.index), _GONE)
+                self._turn.effects.append(Ask(HOLDER, (request,)))
+                self._turn.links.drop(link.index)
+
+    def refuse(self, name: str, error: str) -> None:
+        """The kernel said no."""
+        self._refused[name] = error
+
+    def faults(self, config: VrrpInstance) -> Iterator[str]:
+        """What the instance lacks, a sentence each."""
+        for vmac in interfaces(config):
+            link = self._turn.links.by_name(vmac.name)
+            if link is not None:
+                why = self._fault(vmac, link)
+                if why:
+                    yield f"interface {vmac.name} {why}; delete it, or give `use_vmac` another name"
+            elif vmac.name in self._refused:
+                yield f"interface {vmac.name} could not be made: {self._refused[vmac.name]}"
+            else:
+                yield f"interface {vmac.name} does not exist"
+
+    def look(self) -> None:
+        """Put right what another program switched."""
+        for instance in self._instances.values():
+            if instance.config.vmac is None and not instance.config.address_vmacs:
+                continue
+            wanted = instance.state is VrrpState.MASTER
+            for name in names(instance.config):
+                link = self._turn.links.by_name(name)
+                if link is None or link.admin_up is wanted or instance.state is VrrpState.INIT:
+                    continue
+                word = "up" if link.admin_up else "down"
+                text = f"{instance.config.name}: another program set {name} {word}; it is put right"
+                self._turn.telling.say(Log("warning", text))
+                switch(instance, up=wanted)
+                if wanted:
+                    # IPv6 addresses and routes went with it.
+                    addresses = instance.installable(instance.all_addresses)
+                    octets = tuple(each.address for each in addresses)
+                    self._turn.effects.append(
+                        Install(instance.key, addresses, instance.terms.valid_s, octets)
+                    )
+                    instance.held.again()
+
+    def _requests(self, vmac: VirtualMac, lower: Link) -> Iterator[Request]:
+        """Whatever of ours is in the way goes first: one of this name, or one with this MAC address."""
+        mac = octets(vmac)
+        for link in self._turn.links.all():
+            if self._is_ours(link) and (
+                link.name == vmac.name or (link.mac, link.make.lower) == (mac, lower.index)
+            ):
+                yield Request(link.name, link_codec.delete(link.index), _GONE)
+        group = lower.make.group if vmac.group is None else vmac.group
+        yield Request(vmac.name, link_codec.create(vmac.name, lower.index, mac, group), (errno.EEXIST,))
+        yield Request(vmac.name, link_codec.adorn(vmac.name, self._mark), _GONE)
+        master = self._turn.links.by_index(lower.make.master)
+        if master is not None and master.make.kind == _VRF:
+            yield Request(vmac.name, link_codec.enslave(vmac.name, master.index), _GONE)
+
+    def _fault(self, vmac: VirtualMac, link: Link) -> str:
+        """Why the interface of that name is not the one; empty when it is."""
+        lower = self._turn.links.by_name(vmac.interface)
+        if link.make.kind != MACVLAN or link.make.mode != MODE_PRIVATE:
+            return "is there and no macvlan in private mode"
+        if lower is not None and link.make.lower != lower.index:
+            return f"is not on {vmac.interface}"
+        if link.mac != octets(vmac):
+            return f"has not the MAC address {vmac.mac}"
+        return ""
+
+    def _is_ours(self, link: Link) -> bool:
+        return link.make.kind == MACVLAN and link.make.alias == self._mark
+
+
+def switch(instance: Instance, *, up: bool) -> None:
+    """Set the instance's interfaces up or down; those that are not there are left out."""
+    turn = instance.turn
+    instance.ear.listen(instance, master=up)
+    requests = []
+    for vmac in interfaces(instance.config):
+        link = turn.links.by_name(vmac.name)
+        if link is not None:
+            link.admin_up = up  # own doings are not told by the kernel
+            request = link_codec.switch(link.index, up=up)
+            requests.append(Request(f"{vmac.name} {'up' if up else 'down'}", request, _GONE))
+    if requests:
+        turn.effects.append(Ask(instance.key, tuple(requests)))
+
+
+def octets(vmac: VirtualMac) -> bytes:
+    """Its MAC address."""
+    return bytes.fromhex(vmac.mac.replace(":", ""))
+
+
+def sysctls(section: VrrpSection, links: Links) -> dict[str, str]:
+    """The kernel settings that interfaces and those below need, path below /proc/sys to value.
+
+    The card must not answer for addresses of the interface on it (K2), and IPv6 makes no address of its own
+    from a virtual MAC (S11); that is turned off where nothing of IPv6 is installed.
+    """
+    wanted: dict[str, str] = {}
+    for config in section.instances:
+        every = config.virtual_addresses + config.virtual_addresses_excluded
+        for vmac in interfaces(config):
+            lower = links.by_name(vmac.interface)
+            if lower is None:
+                continue
+            has6 = any(family.of(family.pack(each.address)) is family.IPV6 for each in every)
+            own, below = f"net/ipv4/conf/{vmac.name}", f"net/ipv4/conf/{vmac.interface}"
+            wanted |= {
+                f"{own}/arp_ignore": "1",
+                f"{own}/accept_local": "1",
+                f"{own}/rp_filter": "0",
+                f"{own}/promote_secondaries": "1",
+                f"{below}/arp_ignore": "1",
+                f"{below}/arp_filter": "1",
+            }
+            own6 = f"net/ipv6/conf/{vmac.name}"
+            if config.family is AddressFamily.IPV6 or has6:
+                wanted |= {f"{own6}/accept_ra": "0", f"{own6}/autoconf": "0"}
+            else:
+                wanted[f"{own6}/disable_ipv6"] = "1"
+    return wanted
+
+
+def _of(section: VrrpSection) -> Iterable[VirtualMac]:
+    return (vmac for config in section.instances for vmac in interfaces(config))
