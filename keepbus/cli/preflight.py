@@ -34,7 +34,12 @@ def _named(configuration: Configuration) -> Mapping[str, set[str]]:
     named: dict[str, set[str]] = {}
     for instance in configuration.vrrp.instances:
         addresses = (*instance.virtual_addresses, *instance.virtual_addresses_excluded)
-        for interface in (instance.interface, *(address.interface for address in addresses)):
+        vmacs = (*((instance.vmac,) if instance.vmac else ()), *instance.address_vmacs)
+        made = {each.name for each in vmacs}
+        below = (each.interface for each in vmacs)
+        for interface in (instance.interface, *below, *(address.interface for address in addresses)):
+            if interface in made:
+                continue
             named.setdefault(interface, set()).add(instance.name)
     return named
 

@@ -161,6 +161,8 @@ def _instances(node: Node, paint: Paint, width: int | None, verbose: bool) -> It
             yield paint(f"    demoted: stays behind everybody else until `{undo}`", "yellow")
         yield from table(tracked.trackers(instance, node, paint), indent=4)
         yield f"    {_addresses(instance, paint)}"
+        for vmac in instance.vmacs:
+            yield f"    virtual MAC: {clean(vmac)}"
         for held in (*instance.virtual_routes, *instance.virtual_rules):
             yield f"    {_held(held, instance, paint)}"
         yield f"    {_master(instance, node)}"

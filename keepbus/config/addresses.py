@@ -36,6 +36,9 @@ def read_addresses(
         if not static and "track_group" in line.words[1:]:
             at = line.at(line.words.index("track_group"))
             tables.findings.warning("no-effect", "`track_group` is for static addresses only", at)
+        if static and "use_vmac" in line.words[1:]:
+            at = line.at(line.words.index("use_vmac"))
+            tables.findings.warning("no-effect", "`use_vmac` is for virtual addresses only", at)
         if address is not None:
             found.append((address, line))
     return found
@@ -48,7 +51,8 @@ def _address(tables: TableReader, line: Statement, interface: str, *, static: bo
         tables.findings.error("bad-address", f"this address is ignored: {error}", line.at(), lenient=True)
         return None
     given = _options(tables, line)
-    given.pop("track_group", None)
+    for word in ("track_group", "use_vmac"):  # those who use them look into the line
+        given.pop(word, None)
     found = ipaddress.ip_address(host)
     joins = given.get("autojoin", False)
     if found.is_unspecified or (found.is_multicast and not joins) or found == _BROADCAST:

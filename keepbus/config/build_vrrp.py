@@ -24,6 +24,7 @@ from keepbus.config.build_transport import (
     of_family,
     warn_of_forgery,
 )
+from keepbus.config.build_vmac import place_on_vmacs
 from keepbus.config.diagnostics import Findings, Note
 from keepbus.config.model import (
     GratuitousArp,
@@ -113,6 +114,7 @@ def build_instances(
         draft = _Instance(tables, block, defaults.values if defaults else {}).build(rules, trackables)
         if draft is not None:
             drafts[name] = draft
+    place_on_vmacs(tables.findings, drafts.values(), defaults.values if defaults else {})
     _check_virtual_routers(tables.findings, drafts.values())
     _check_addresses(tables.findings, drafts.values())
     instances = tuple(draft.instance for draft in drafts.values())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from keepbus.config import check_values, ipvs_values, track_values, values
+from keepbus.config import check_values, ipvs_values, track_values, values, vmac_values
 
 
 class Kind(NamedTuple):
@@ -68,6 +68,7 @@ KINDS: dict[str, Kind] = {
     "file-weight": Kind(1, 2, check_values.file_weight),
     "init-file": Kind(0, 2, check_values.init_file),
     "words": Kind(1, -1, values.words_as_they_are),
+    "vmac": Kind(0, -1, vmac_values.vmac),
     "track": Kind(1, 4, track_values.track),
     "param-match": Kind(0, 1, track_values.param_match),
 }

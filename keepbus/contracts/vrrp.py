@@ -126,6 +126,8 @@ class Instance(Body):
     within 1 to 254; that of an owner (255) is never changed."""
     demoted: bool = False
     """By `keepbus demote`: it holds elections with priority 1 until that is undone."""
+    vmacs: tuple[str, ...] = ()
+    """Interfaces with a virtual MAC address, each as NAME MAC; up only while this router is master."""
     rivals: tuple[str, ...] = ()
     """Addresses of others who are master too, while this router is."""
     unheard: bool = False

@@ -112,7 +112,6 @@ def test_words_of_ipv4_are_left_out_of_ipv6(tmp_path: Path) -> None:
         ("192.0.2.9 label much-too-long-a-label", "bad-value", "warning", 25),
         ("192.0.2.9 lable x", "unknown-keyword", "warning", 19),
         ("192.0.2.9 devv eth1", "unknown-keyword", "error", 19),
-        ("192.0.2.9 use_vmac", "not-supported", "error", 19),
         ("192.0.2.9 // remark", "slash-comment", "warning", 19),
     ],
 )

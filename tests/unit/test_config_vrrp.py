@@ -281,7 +281,7 @@ def test_scripts(tmp_path: Path) -> None:
     ("line", "severity"),
     [
         ("no_accept", "error"),
-        ("use_vmac", "error"),
+        ("use_ipvlan", "error"),
         ("garp_extra_if 5", "warning"),
     ],
 )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from keepbus.contracts import vrrp as contracts
 from keepbus.contracts.vrrp import VrrpState
 from keepbus.runtime.machine import Effect, Log, Publish
-from keepbus_vrrp import family
+from keepbus_vrrp import family, vmac
 from keepbus_vrrp.record import Record, placed
 from keepbus_vrrp.sentences import seconds
 from keepbus_vrrp.timers import NS_PER_US
@@ -49,6 +49,7 @@ def state(instance: Instance) -> Publish:
             faults=instance.faults,
             trackers=instance.tracking.parts,
             demoted=instance.demoted,
+            vmacs=tuple(f"{each.name} {each.mac}" for each in vmac.interfaces(config)),
             rivals=instance.rivals.addresses,
             unheard=instance.rivals.unheard,
             history=instance.history,

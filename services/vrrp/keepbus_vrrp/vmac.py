@@ -202,7 +202,8 @@ def octets(vmac: VirtualMac) -> bytes:
 def sysctls(section: VrrpSection, links: Links) -> dict[str, str]:
     """The kernel settings that interfaces and those below need, path below /proc/sys to value.
 
-    The card must not answer for addresses of the interface on it (K2), and IPv6 makes no address of its own
+    The card must neither answer for addresses of the interface on it nor ask in their name, which would teach
+    others its own MAC address (K2; keepalived leaves out arp_announce), and IPv6 makes no address of its own
     from a virtual MAC (S11); that is turned off where nothing of IPv6 is installed.
     """
     wanted: dict[str, str] = {}
@@ -221,6 +222,7 @@ def sysctls(section: VrrpSection, links: Links) -> dict[str, str]:
                 f"{own}/promote_secondaries": "1",
                 f"{below}/arp_ignore": "1",
                 f"{below}/arp_filter": "1",
+                f"{below}/arp_announce": "2",
             }
             own6 = f"net/ipv6/conf/{vmac.name}"
             if config.family is AddressFamily.IPV6 or has6:
