@@ -15,6 +15,7 @@ from keepbus_vrrp.events import AddressChanged, KernelRead, LinkChanged, RouteCh
 from keepbus_vrrp.kernel import Kernel
 from keepbus_vrrp.netlink import FOREVER_S, Address
 from keepbus_vrrp.route_news import RouteNews
+from vrrp_nodes import wait_for
 
 from keepbus.testing import namespaces
 from keepbus.testing.namespaces import Namespaces
@@ -27,6 +28,8 @@ def name() -> Iterator[str]:
     with Namespaces("load") as spaces:
         name = spaces.add("a")
         ip(["link add eth0 type veth peer name eth1", "link set eth0 up", "link set eth1 up"], name)
+        # The kernel tells of a carrier a while after it is there: no news of the test's own making.
+        wait_for("carriers", lambda: spaces.run(name, "ip", "-o", "link").count("state UP") == 2)
         yield name
 
 
