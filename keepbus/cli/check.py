@@ -12,15 +12,9 @@ from keepbus.cli.terminal import Paint, colour_wanted, table
 from keepbus.config import ipvs_drivers
 from keepbus.config.compiler import compile_file
 from keepbus.config.keywords import blocks
+from keepbus.config.keywords.page import support
 
 ABOUT = "say what is wrong in a configuration file (exit status: 0 nothing, 1 warnings only, 2 errors)"
-
-_SUPPORT = {
-    "yes": "supported",
-    "partial": "supported in part",
-    "later": "not supported yet",
-    "obsolete": "no effect",
-}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -72,7 +66,7 @@ def _list_keywords() -> int:
     lines = []
     for row in rows:
         where = "/".join(row.block) or "top level"
-        status = _SUPPORT.get(row.status) or f"deprecated, use {row.status.removeprefix('alias ')}"
+        status = support(row.status).replace("`", "")
         lines.append((where, row.keyword, f"{row.kind} {row.parameters}".rstrip(), status, row.note))
     print("\n".join(table([("BLOCK", "KEYWORD", "ARGUMENT", "STATUS", "NOTE"), *lines], indent=0)))
     supported = sum(row.supported for row in rows)
