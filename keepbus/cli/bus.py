@@ -26,7 +26,7 @@ class Ear:
     """A listener that waits. Use it in a `with` block; raises NoNode when the node does not run."""
 
     def __init__(self, run_dir: Path, topics: Iterable[str]) -> None:
-        _require_hub(run_dir)
+        require_hub(run_dir)
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self.listener = Listener(self._context, run_dir, topics)
         self._poll = select.poll()
@@ -72,7 +72,7 @@ def collect(
     return {topic: message for topic, message in states.items() if message.body is not None}
 
 
-def _require_hub(run_dir: Path) -> None:
+def require_hub(run_dir: Path) -> None:
     """Raise NoNode with the reason when nobody listens on the hub's socket."""
     path = listen_address(run_dir)
     start = f"start the node with `keepbus up -f FILE -r {run_dir}`, or name another run directory with -r"

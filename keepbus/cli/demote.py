@@ -11,7 +11,7 @@ from pathlib import Path
 import zmq
 
 from keepbus.bus.client import Speaker
-from keepbus.cli.bus import Ear, NoNode, collect
+from keepbus.cli.bus import Ear, NoNode, collect, require_hub
 from keepbus.cli.rundir import add_run_dir
 from keepbus.cli.terminal import clean
 from keepbus.contracts import vrrp
@@ -50,6 +50,7 @@ def _instances(run_dir: Path) -> list[str]:
 
 
 def _ask(run_dir: Path, names: dict[str, None], *, undo: bool) -> int:
+    require_hub(run_dir)
     if not os.access(run_dir / "bus" / "speak", os.X_OK):
         return _refuse(f"you may not speak to the node in {run_dir}; become root")
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
@@ -67,7 +68,11 @@ def _ask(run_dir: Path, names: dict[str, None], *, undo: bool) -> int:
                     if answer is None or asked.pop(message.header.cause, None) is None:
                         continue
                     well &= answer.known and answer.demoted is not undo
-                    print(f"{clean(answer.instance)}: {clean(answer.detail)}")
+                    if answer.known:
+                        print(f"{clean(answer.instance)}: {clean(answer.detail)}")
+                    else:
+                        known = clean(", ".join(_instances(run_dir))) or "no instances"
+                        print(f"keepbus: {clean(answer.detail)}; it has {known}", file=sys.stderr)
     finally:
         speaker.close()
         context.term()

@@ -42,7 +42,7 @@ def run(options: argparse.Namespace, *, undo: bool = False) -> int:
         print("keepbus: ipvs does not answer; look at `keepbus status`", file=sys.stderr)
         return 2
     if answer.error:
-        print(f"keepbus: {answer.error}", file=sys.stderr)
+        print(f"keepbus: {answer.error}; `keepbus status` shows those that there are", file=sys.stderr)
         return 1
     what = "gets new connections again" if undo else "gets no new connections"
     print(f"{answer.real_server} {what} in {', '.join(answer.virtual_servers)}")

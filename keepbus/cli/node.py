@@ -105,6 +105,10 @@ class Node:
             if instance.state is vrrp.VrrpState.MASTER:
                 for refused in instance.refused:
                     yield f"{instance.name} is MASTER without {refused}"
+            for each in instance.trackers:
+                told = self.trackers.get(f"{each.kind}:{each.name}")
+                if told is not None and told.verdict is checker.Verdict.UNKNOWN and told.evidence is not None:
+                    yield f"{instance.name}: {each.kind} {each.name} is unknown: {told.evidence.received}"
             for name in instance.contested:
                 yield f"{instance.name}: another program adds or removes {name} again and again"
             if instance.rivals:

@@ -10,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-from keepbus.cli.bus import Ear, NoNode
+from keepbus.cli.bus import Ear, NoNode, require_hub
 from keepbus.cli.compiling import compile_and_tell
 from keepbus.cli.rundir import add_run_dir
 from keepbus.config.model import Configuration
@@ -51,7 +51,8 @@ def run(options: argparse.Namespace) -> int:
     run_dir: Path = options.run_dir.absolute()
     try:
         source = generation.source(run_dir)
-    except generation.NoConfigurationError as error:
+        require_hub(run_dir)
+    except (generation.NoConfigurationError, NoNode) as error:
         return _refuse(str(error))
     os.umask(0o007)
     permissive = options.permissive or (run_dir / "permissive").exists()

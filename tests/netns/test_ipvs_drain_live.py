@@ -113,7 +113,8 @@ def test_what_is_not_there_is_1_and_nobody_is_2(node: Node) -> None:
     unknown = node.keepbus("drain", "198.51.100.77")
     assert (unknown.returncode, unknown.stderr) == (
         1,
-        "keepbus: there is no real server 198.51.100.77 in any virtual server\n",
+        "keepbus: there is no real server 198.51.100.77 in any virtual server; "
+        "`keepbus status` shows those that there are\n",
     )
     node.ipvs.kill()
     silent = node.keepbus("drain", "198.51.100.1")

@@ -44,6 +44,6 @@ def test_mastership_moves_by_command_and_outlives_a_crash() -> None:
         assert demote(first, "--undo", "VI_1").returncode == 0
         eventually("it preempts again", lambda: witness.holders() == {d1}, 8)
         unknown = demote(second, "VI_7")
-        assert (unknown.returncode, unknown.stdout) == (
-            1, "VI_7: there is no vrrp_instance VI_7 on this node\n",
+        assert (unknown.returncode, unknown.stderr) == (
+            1, "keepbus: there is no vrrp_instance VI_7 on this node; it has VI_1\n",
         )  # fmt: skip

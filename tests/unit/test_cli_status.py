@@ -164,6 +164,23 @@ def test_verbose_shows_zeros() -> None:
     assert "timers late" not in page
 
 
+def test_a_tracked_script_that_cannot_be_run_is_a_problem() -> None:
+    tracked = vrrp.Tracked(kind="script", name="chk", verdict="unknown", weight=-10)
+    evidence = checker.Evidence(sent="/x", received="/x cannot be run: No such file", took_us=1, at_ns=NOW_NS)
+    told = checker.Tracker(
+        tracker="script:chk",
+        kind="script",
+        name="chk",
+        verdict=checker.Verdict.UNKNOWN,
+        changes=0,
+        since_ns=0,
+    )
+    tracking = ("vrrp", change(INSTANCE, trackers=(tracked,)))
+    assert node(*WELL, tracking, ("checker", told)).problems() == []  # not run yet
+    shown = node(*WELL, tracking, ("checker", change(told, evidence=evidence)))
+    assert shown.problems() == ["VI_1: script chk is unknown: /x cannot be run: No such file"]
+
+
 def test_another_configuration_of_a_peer_is_a_standing_warning() -> None:
     """R-F88."""
     sentence = "10.0.0.2 sends adverts that are refused: VRRP version 3, 2 expected"
