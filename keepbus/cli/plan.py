@@ -31,6 +31,7 @@ _HEADINGS = (
     ("instances", (Kind.INSTANCE,)),
     ("static objects", (Kind.STATIC,)),
     ("sync groups", (Kind.SYNC_GROUP,)),
+    ("trackers", (Kind.TRACKER,)),
     ("notify scripts", (Kind.SCRIPTS,)),
     ("virtual servers", (Kind.VIRTUAL_SERVER,)),
     ("checks", (Kind.CHECK,)),

@@ -105,7 +105,8 @@ def _parts(value: Any) -> Iterator[str]:
     """What of a dataclass is not as it is by default; a target first."""
     given = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
     if "address" in given and "port" in given:
-        yield endpoint(given.pop("address"), given.pop("port"))
+        last = given.pop("last_address", "")
+        yield endpoint(given.pop("address"), given.pop("port")) + (f" to {last}" if last else "")
     for field in dataclasses.fields(value):
         if field.name not in given or given[field.name] == field.default:
             continue

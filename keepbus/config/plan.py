@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import functools
 from collections.abc import Callable, Collection, Hashable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -33,6 +34,11 @@ from keepbus.config.model import (
 ThingT = TypeVar("ThingT")
 _HELD = ("virtual_addresses", "virtual_addresses_excluded", "virtual_routes", "virtual_rules")
 """Fields of an instance whose values are told one by one."""
+_TRACKERS = {
+    "track_scripts": ("script", "vrrp_script"),
+    "track_processes": ("process", "vrrp_track_process"),
+    "track_files": ("file", "track_file"),
+}
 
 
 class Action(enum.StrEnum):
@@ -53,6 +59,7 @@ class Kind(enum.StrEnum):
     RULE = "virtual rule"
     STATIC = "static object"
     SYNC_GROUP = "sync group"
+    TRACKER = "tracker"
     SCRIPTS = "scripts"
     VIRTUAL_SERVER = "virtual server"
     REAL_SERVER = "real server"
@@ -158,6 +165,10 @@ def _name(thing: Any) -> str:
     return str(thing.name)
 
 
+def _titled(noun: str, thing: Any) -> str:
+    return f"{noun} {thing.name}".lstrip()
+
+
 def _settings(name: str, before: Any, after: Any, block: Path, leave: Collection[str] = ()) -> Iterator[Item]:
     changes = tuple(differences(before, after, block, leave))
     if changes:
@@ -173,7 +184,9 @@ def _rest(name: str, before: Any, after: Any, leave: Collection[str]) -> Iterato
             continue
         if all(hasattr(each, "name") for each in (*old, *new)):
             told.add(field.name)
-            yield from _things(Kind.OTHER, old, new, _name, ())
+            noun, *block = _TRACKERS.get(field.name, ("",))
+            key = functools.partial(_titled, noun)
+            yield from _things(Kind.TRACKER if noun else Kind.OTHER, old, new, key, tuple(block))
     yield from _settings(name, before, after, (), told)
 
 

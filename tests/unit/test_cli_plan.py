@@ -144,3 +144,42 @@ def test_nothing_of_a_file_reaches_the_terminal_raw(node: Path) -> None:
     after = dataclasses.replace(before, vrrp=dataclasses.replace(before.vrrp, instances=(evil,)))
     for pair in ((before, after), (after, before)):
         assert "\x1b" not in "".join(as_text(compare(*pair), 1, Path("\x1b"), Paint(False), None))
+
+
+def test_routes_rules_groups_trackers_and_members(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    script = "global_defs {\nscript_user root\n}\nvrrp_script chk {\nscript /bin/true\ninterval 2\n}\n"
+    held = (
+        "track_script {\nchk\n}\nvirtual_routes {\n10.7.0.0/16 dev eth0\n}\n"
+        "virtual_rules {\nfrom 10.0.0.0/8 lookup 100 preference 5\n}"
+    )
+    group = "virtual_server_group WEB {\n10.9.0.1 80\n}\n"
+    servers = SERVER.replace("@", REAL)
+    text = f"{script}{INSTANCE.replace('@', held)}{group}{servers}"
+    text += f"virtual_server group WEB {{\nprotocol TCP\nlvs_sched rr\nlvs_method NAT\n{REAL}\n}}\n"
+    text += f"virtual_server fwmark 7 {{\nprotocol TCP\nlvs_sched rr\nlvs_method NAT\n{REAL}\n}}\n"
+    file = tmp_path / "keepalived.conf"
+    file.write_text(text, encoding="utf-8")
+    generation.write(tmp_path / "run", compiled(file), file)
+    for old, new in (
+        ("interval 2", "interval 3"),
+        ("10.7.0.0", "10.8.0.0"),
+        ("lookup 100", "lookup 101"),
+        ("10.9.0.1 80", "10.9.0.1-3 80"),
+        ("fwmark 7", "fwmark 8"),
+    ):
+        assert old in text
+        text = text.replace(old, new)
+    file.write_text(text, encoding="utf-8")
+    assert main(["plan", "-r", str(tmp_path / "run")]) == 1
+    out = capsys.readouterr().out
+    for words in (
+        "trackers\n  ~ script chk\n      interval 2 s → 3 s\n",
+        "- 10.7.0.0/16 dev eth0",
+        "+ 10.8.0.0/16 dev eth0",
+        "table 101",
+        "members 10.9.0.1:80 → 10.9.0.1:80 to 10.9.0.3\n",
+        "- FWM 7  rr NAT",
+        "+ FWM 8  rr NAT",
+        "1 tracker",
+    ):
+        assert words in out, f"{words}\n{out}"
