@@ -27,6 +27,8 @@ from keepbus.runtime import generation
 
 HERE = Path(__file__).resolve().parent
 PORT = 9999
+MOST_OF_ONE = 4000
+"""More targets are shared by as many keepbus-checkers as there are CPUs."""
 SETTLE_S = 60.0
 """So long a program may take until it checks nearly all targets each second."""
 
@@ -119,11 +121,15 @@ def keepbus(world: World, targets: int) -> Callable[[], list[int]]:
     run_dir = world.directory / "run"
     run_dir.mkdir()
     generation.write(run_dir, Configuration(checker=CheckerSection(checks=checks)), run_dir)
-    started = [
-        world.inside([sys.executable, "-m", f"keepbus_{name}", "-r", run_dir, "--log-level", "error"])
-        for name in ("hub", "checker")
-    ]
-    return lambda: [started[1].pid]
+
+    def start(name: str, *options: str) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", f"keepbus_{name}", "-r", run_dir, "--log-level", "error"]
+        return world.inside([*command, *options])
+
+    start("hub")
+    processes = os.cpu_count() or 1 if targets > MOST_OF_ONE else 1
+    started = [start("checker", "--share", f"{number}/{processes}") for number in range(1, processes + 1)]
+    return lambda: [process.pid for process in started]
 
 
 def keepalived(world: World, targets: int) -> Callable[[], list[int]]:

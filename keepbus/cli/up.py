@@ -20,6 +20,7 @@ from keepbus.runtime import deployment, generation, privileges, rundir
 ABOUT = "run a node in the foreground, until SIGTERM or Ctrl-C"
 
 _NEEDED = frozenset({"NET_ADMIN", "NET_RAW"})
+_MOST_CHECKERS = 64
 _HELD_BY_SERVICES = ("NET_ADMIN", "NET_RAW", "SETUID", "SETGID", "KILL")
 
 
@@ -50,6 +51,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=deployment.OVERRIDES,
         metavar="FOLDER",
         help="program files that take the place of keepbus's own [%(default)s]",
+    )
+    parser.add_argument(
+        "--checkers",
+        type=_processes,
+        default=1,
+        metavar="N",
+        help="processes that share the targets of checks, at most one per CPU is of use [%(default)s]",
     )
     parser.add_argument(
         "--no-standby", action="store_true", help="run no second vrrp that takes over when the first dies"
@@ -124,6 +132,13 @@ def _stay_small(run_dir: Path, supervisord: Path, lock: int, duty: foreground.Du
     os.execv(sys.executable, [sys.executable, "-P", *foreground.arguments(run_dir, supervisord, lock, duty)])
 
 
+def _processes(text: str) -> int:
+    number = int(text)
+    if not 1 <= number <= _MOST_CHECKERS:
+        raise argparse.ArgumentTypeError(f"from 1 to {_MOST_CHECKERS} are possible, not {text}")
+    return number
+
+
 def remember_permissive(run_dir: Path, permissive: bool) -> None:
     """Let a reload be as permissive as the start was."""
     mark = run_dir / "permissive"
@@ -152,6 +167,7 @@ def _deployment(
         service_options=shlex.join(every),
         vrrp_options="--keep-addresses" if options.keep_addresses else "",
         ipvs_options=shlex.join(ipvs),
+        checkers=options.checkers,
         overrides=options.programs,
     )
 

@@ -147,10 +147,10 @@ class ProbeFailed(Body):
     """What this probe did."""
 
 
-@contract("state/checker/statistics")
+@contract("state/*/statistics")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Statistics(Body):
-    """Counters of the checker process since its start."""
+    """Counters of a checker process since its start; each of several has its own."""
 
     checks: int = 0
     """Distinct checks that run."""

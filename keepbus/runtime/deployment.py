@@ -24,6 +24,7 @@ REALTIME_PRIORITY = 1
 """The lowest: before all ordinary processes, behind whatever else is real-time on the machine."""
 
 _STANDBY = "vrrp-standby.conf"
+_MORE_CHECKERS = "checker-more.conf"
 _PATHS = ("run_dir", "python")
 _CHRT = ["chrt", "--rr", str(REALTIME_PRIORITY)]
 _PLACEHOLDER = re.compile(r"\$\{(\w+)(?: ([\w,]*))?\}")
@@ -48,6 +49,8 @@ class Deployment:
     """Start a second vrrp that waits to take the place of the first."""
     vrrp_options: str = ""
     ipvs_options: str = ""
+    checkers: int = 1
+    """Processes that share the targets of checks."""
     overrides: Path = OVERRIDES
 
 
@@ -77,8 +80,14 @@ def render(deployment: Deployment) -> Path:
     theirs = files["vrrp.conf"].parent != files[_STANDBY].parent == source / "programs"
     if not deployment.standby or theirs:
         del files[_STANDBY]
+    more = files.pop(_MORE_CHECKERS)
     for name, path in files.items():
         (programs / name).write_text(_fill(path, deployment), encoding="utf-8")
+    # Somebody else's checker shares with none of ours.
+    if files["checker.conf"].parent == source / "programs":
+        for number in range(2, deployment.checkers + 1):
+            text = _fill(more, deployment, number=number)
+            (programs / f"checker-{number}.conf").write_text(text, encoding="utf-8")
     main = target / "supervisord.conf"
     main.write_text(_fill(source / "supervisord.conf", deployment), encoding="utf-8")
     return main
@@ -108,7 +117,8 @@ def _setpriv(capabilities: Iterable[str]) -> list[str]:
     return ["setpriv", "--no-new-privs", f"--inh-caps={wanted}", f"--bounding-set={wanted}"]
 
 
-def _fill(path: Path, deployment: Deployment) -> str:
+def _fill(path: Path, deployment: Deployment, number: int = 1) -> str:
+    """number: which of several processes, for `${number}` and `${checker_options}`."""
     values = {
         "run_dir": str(deployment.run_dir),
         "python": sys.executable,
@@ -117,6 +127,8 @@ def _fill(path: Path, deployment: Deployment) -> str:
             option for option in ("--standby" * deployment.standby, deployment.vrrp_options) if option
         ),
         "ipvs_options": deployment.ipvs_options,
+        "checker_options": f"--share {number}/{deployment.checkers}" if deployment.checkers > 1 else "",
+        "number": str(number),
     }
 
     def value(match: re.Match[str]) -> str:

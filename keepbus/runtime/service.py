@@ -66,6 +66,8 @@ class Service:
         may_need: Iterable[str] = (),
         options: Callable[[argparse.ArgumentParser], None] | None = None,
         standby: bool = False,
+        of: str = "",
+        part: Callable[[Any], Any] = lambda section: section,
         argv: Sequence[str] | None = None,
     ) -> None:
         """Parse options, take the service's lock, check privileges, connect to the bus.
@@ -73,7 +75,9 @@ class Service:
         section is the class of the service's part of the configuration, None when it has none; topics are
         the prefixes it hears besides its own state; needs names capabilities (`NET_ADMIN`), may_need
         those that it can begin without and may hold. standby: with the option `--standby` a second process
-        waits here until it is the service (runtime/standby.py). Ends the process with one sentence on
+        waits here until it is the service (runtime/standby.py). of: the service whose section and
+        states these are, when this process is one of several that share them (`checker-2` of checker); part
+        makes of the section what is this process's. Ends the process with one sentence on
         standard error when one of these fails.
         """
         parser = argparse.ArgumentParser(prog=f"keepbus-{name}", description=about)
@@ -102,7 +106,9 @@ class Service:
         self._lock, own = self._take_lock(waits=standby and self.options.standby)
         self._check_privileges(frozenset(needs), frozenset(may_need))
         self._section: type[Any] | None = section
-        self._loader = generation.Loader(self.run_dir, name, section or object)
+        of = of or name
+        self._part = part
+        self._loader = generation.Loader(self.run_dir, of, section or object)
         self._generation = 0
         self._status = Status.STARTING
         self._detail = "starting"
@@ -114,7 +120,7 @@ class Service:
         """For a service with ZeroMQ sockets of its own."""
         self.closing: list[Callable[[], None]] = []
         """Called when the loop has ended, before the context is: whoever made sockets in it closes them."""
-        self._own_states = f"state/{name}/"
+        self._own_states = f"state/{of}/"
         self.boot = f"{self.started_wall_ns:x}"
         self.listener = Listener(
             self.context,
@@ -234,7 +240,7 @@ class Service:
         wall_ns = time.time_ns()
         events: list[BusMessage] = []
         for message in self.listener.receive():
-            own = message.topic.startswith(self._own_states)
+            own = message.topic.startswith(self._own_states) and message.header.source == self.name
             if own and self._inherited is not None and message.body is not None:
                 self._inherited.add(message.topic)  # a predecessor's
             events.append(BusMessage(message, wall_ns))
@@ -267,7 +273,7 @@ class Service:
             self.log.error(str(error))
             return []
         self._generation = number
-        return [Configured(number, section, time.time_ns())]
+        return [Configured(number, self._part(section), time.time_ns())]
 
     def _take_lock(self, *, waits: bool) -> tuple[Lock, Lock | None]:
         """The service's lock, held for the life of the process; or, if it may wait, the lock of the standby

@@ -28,21 +28,22 @@ class Node:
         run_dir.mkdir(parents=True, exist_ok=True)
         self.messages: list[Message] = []
         self._processes: list[subprocess.Popen[bytes]] = []
-        self._spawn("hub")
+        self.spawn("hub")
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._listener = Listener(self._context, run_dir, ("state/checker/", "event/checker/"))
         self.checker: subprocess.Popen[bytes]
 
-    def configure(self, checks: Sequence[Check]) -> None:
+    def configure(self, checks: Sequence[Check]) -> CheckerSection:
         """Write a generation."""
         configuration = Configuration(checker=CheckerSection(checks=tuple(checks)))
         generation.write(self.run_dir, configuration, self.run_dir / "keepalived.conf")
+        return configuration.checker
 
     def start(self, checks: Sequence[Check] | None = None, *, through: Sequence[str] = ()) -> None:
         """Start the checker, with these checks or those it had; through: a command before its own."""
         if checks is not None:
             self.configure(checks)
-        self.checker = self._spawn("checker", through)
+        self.checker = self.spawn("checker", through)
 
     def reload(self, checks: Sequence[Check]) -> None:
         """Write a generation and send SIGHUP."""
@@ -102,7 +103,10 @@ class Node:
         self._listener.close()
         self._context.term()
 
-    def _spawn(self, service: str, through: Sequence[str] = ()) -> subprocess.Popen[bytes]:
+    def spawn(
+        self, service: str, through: Sequence[str] = (), options: Sequence[str] = ()
+    ) -> subprocess.Popen[bytes]:
+        """A service of this node."""
         command = [
             sys.executable,
             "-m",
@@ -112,6 +116,7 @@ class Node:
             "--log-level",
             "warning",
         ]
-        process = subprocess.Popen([*through, *command], env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"})
+        environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+        process = subprocess.Popen([*through, *command, *options], env=environment)
         self._processes.append(process)
         return process

@@ -46,14 +46,19 @@ class Server:
     """Listens on a port of its own and treats every connection in a thread of its own."""
 
     def __init__(
-        self, behaviour: Behaviour, *, tls: ssl.SSLContext | None = None, reads: bool = True
+        self,
+        behaviour: Behaviour,
+        *,
+        tls: ssl.SSLContext | None = None,
+        reads: bool = True,
+        address: str = "127.0.0.1",
     ) -> None:
         self.behaviour = behaviour
         self.requests: list[bytes] = []
         self.peers: list[tuple[str, int]] = []
         self._tls = tls
         self._reads = reads
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
+        self._listener = socket.create_server((address, 0), backlog=128)
         self.port: int = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
 

@@ -156,7 +156,7 @@ CASES: dict[str, tuple[str, str, Callable[[], int], bool]] = {
 }  # fmt: skip
 
 
-# Where keepalived 2.2.7 does not do what its manual says, as docs/decisions/0201, 0204 and 0205 tell.
+# Where keepalived 2.2.7 does not do what its manual says, as docs/decisions/0201, 0204 and 0207 tell.
 DEFECTS = {
     "regex dotall",
     "regex too early",

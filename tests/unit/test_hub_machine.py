@@ -14,7 +14,7 @@ from keepbus_hub.events import Inspected, Owners, Peer, Received, Subscribed
 from keepbus_hub.machine import Machine
 
 from keepbus.bus.codec import MAX_MESSAGE_OCTETS, encode_body, encode_header
-from keepbus.contracts.common import Reject, Service, Status
+from keepbus.contracts.common import Gap, Reject, Service, Status
 from keepbus.contracts.message import Body, Header, topic_of
 from keepbus.contracts.vrrp import Statistics
 from keepbus.runtime.machine import Log, Publish, Report
@@ -153,6 +153,24 @@ REFUSED = {
         "unlocked",
     ),
 }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [("checker-2", ""), ("checker-3", "unlocked"), ("checker-x", "owner"), ("checker-", "owner")],
+)
+def test_a_process_of_a_service_speaks_for_it_by_a_lock_of_its_own(source: str, reason: str) -> None:
+    machine = Machine()
+    machine.turn(S, [Owners({"checker": 1000, "checker-2": 1000, "checker-x": 1000})])
+    body = Gap(topic="t", source="s", boot="b", lost=1, after_nth=1)
+    frames = (
+        topic_of(body, "checker").encode(),
+        encode_header(Header(1, "n", source, "b", 1, 1, 1, 1, "")),
+        encode_body(body),
+    )
+    effects = feed(machine, *frames, peer=Peer(1000, 1000, 7))
+    assert [refusal.reason for refusal in refusals(effects)] == ([reason] if reason else [])
+    assert len(forwarded(effects)) == (not reason)
 
 
 @pytest.mark.parametrize("name", REFUSED)

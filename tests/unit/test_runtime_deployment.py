@@ -85,6 +85,17 @@ def test_an_operators_file_takes_the_place_of_ours_and_others_are_added(tmp_path
     assert "exporter" not in programs(made), "what is gone is gone at the next start"
 
 
+def test_several_checkers_share_the_targets(tmp_path: Path) -> None:
+    made = replace(deployment(tmp_path), checkers=3)
+    render(made)
+    found = programs(made)
+    names = ("checker", "checker-2", "checker-3")
+    assert [found[name]["command"][-11:] for name in names] == ["--share 1/3", "--share 2/3", "--share 3/3"]
+    (made.overrides / "checker.conf").write_text("[program:checker]\ncommand=mine\n")
+    render(made)
+    assert "checker-2" not in programs(made), "somebody else's checker shares with none of ours"
+
+
 def test_a_node_may_run_without_a_standby(tmp_path: Path) -> None:
     made = replace(deployment(tmp_path), standby=False)
     render(made)
