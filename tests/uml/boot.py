@@ -26,7 +26,7 @@ exec {python} {guest} /run/results {scenarios}
 """
 
 
-def boot(kernel: str, results: Path, scenarios: Sequence[Path]) -> str:
+def boot(kernel: str, results: Path, scenarios: Sequence[Path], *, time_limit_s: float = TIME_LIMIT_S) -> str:
     """Run the scenarios in one guest; each leaves NAME.json in `results`. Returns what the console showed."""
     init = results / "init"
     init.write_text(
@@ -48,7 +48,7 @@ def boot(kernel: str, results: Path, scenarios: Sequence[Path]) -> str:
             start_new_session=True,
         )
         try:
-            process.wait(TIME_LIMIT_S)
+            process.wait(time_limit_s)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()

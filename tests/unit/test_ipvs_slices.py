@@ -215,6 +215,8 @@ class TestLives:
     def test_flush_on_stop_in_the_middle_of_a_reading_leaves_nothing(self) -> None:
         play = Play(table={FOREIGN.service.key: FOREIGN})
         play.configure(*THREE, flush_on_stop=True)
+        # Behind the services that the slices before it tell of.
+        play.table[FOREIGN.service.key] = play.table.pop(FOREIGN.service.key)
         play.slice = 1
         play.now_ns += 2 * SECOND
         step(play, read(play))

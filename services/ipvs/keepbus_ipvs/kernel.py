@@ -40,7 +40,7 @@ _SO_RCVBUFFORCE = 33
 _REQUESTS_PER_SEND = 128
 _RECEIVE_BUFFER = 1 << 20
 _RECEIVE_SIZE = 1 << 17
-_ANSWER_TIMEOUT_S = 2.0
+_ANSWER_TIMEOUT_S = 2
 _SLICE_NS = 20_000_000
 """A reading pauses after so long, for whatever else there is to do."""
 _DUMP_ATTEMPTS = 5
@@ -81,6 +81,8 @@ class Kernel:
         self._family = 0
         self._sequence = 0
         self._reading: Iterator[FoundService] = iter(())
+        # One for all answers: a fresh one of this size is memory that the kernel has to map.
+        self._buffer = memoryview(bytearray(_RECEIVE_SIZE))
 
     @classmethod
     def missing(cls) -> str:
@@ -277,7 +279,10 @@ class Kernel:
 
     def _receive(self) -> Iterator[tuple[int, int, int, bytes]]:
         """Type, flags, sequence number and payload of each message of one datagram."""
-        octets = self._socket.recv(_RECEIVE_SIZE)
+        try:
+            octets = bytes(self._buffer[: self._socket.recv_into(self._buffer)])
+        except BlockingIOError:
+            raise TimeoutError("no answer") from None
         offset = 0
         while len(octets) - offset >= _HEADER.size:
             length, kind, flags, sequence, _port = _HEADER.unpack_from(octets, offset)
@@ -291,13 +296,14 @@ class Kernel:
         with contextlib.suppress(OSError):
             while self._socket.recv(_RECEIVE_SIZE):
                 pass
-        self._socket.settimeout(_ANSWER_TIMEOUT_S)
+        self._socket.setblocking(True)
 
 
 def _connect() -> socket.socket:
     connection = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_GENERIC)
     connection.bind((0, 0))
-    connection.settimeout(_ANSWER_TIMEOUT_S)
+    # Not Python's own time-out, which asks poll() before each call.
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", _ANSWER_TIMEOUT_S, 0))
     # An acknowledgement of an error then carries no copy of the request.
     connection.setsockopt(_SOL_NETLINK, _NETLINK_CAP_ACK, 1)
     try:
