@@ -69,7 +69,7 @@ def write_file(pools: list[tuple[str, ...]], port: int, delay_loop_s: int) -> Se
     FILE.write_text(
         "".join(
             f"virtual_server 10.{number // 250 + 2}.{number % 250}.1 80 {{\n    delay_loop {delay_loop_s}\n"
-            "    lb_algo wlc\n    lb_kind DR\n    protocol TCP\n"
+            "    lb_algo wlc\n    lb_kind NAT\n    protocol TCP\n"
             + "".join(f"    real_server {each} {port} {{\n        {CHECK}\n    }}\n" for each in pool)
             + "}\n"
             for number, pool in enumerate(pools)
