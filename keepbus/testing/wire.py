@@ -13,6 +13,9 @@ from collections.abc import Callable, Iterable
 
 from keepbus.runtime.machine import Effect, Event, Machine
 
+_BEGIN_NS = 1_000_000_000_000
+_MILLION = 1_000_000
+
 
 class World:
     """The queue and the wire."""
@@ -20,7 +23,7 @@ class World:
     def __init__(self, seed: int, *, delay_ns: tuple[int, int] = (50_000, 2_000_000)) -> None:
         """delay_ns is the least and the greatest one-way delay."""
         self.random = random.Random(seed)
-        self.now_ns = 1_000_000_000_000
+        self.now_ns = _BEGIN_NS
         self.nodes: list[Node] = []
         self.delay_ns = delay_ns
         self.loss = 0.0
@@ -90,9 +93,19 @@ class Node:
         self.machine: Machine | None = None
         """None while the process is dead."""
         self.frozen = False
+        self.clock_ppm = _MILLION
+        """How fast its clock runs: millionths of the world's time."""
         self._inbox: list[Event] = []
         self._awake_at_ns: int | None = None
         world.nodes.append(self)
+
+    def clock_ns(self) -> int:
+        """What its clock shows."""
+        return _BEGIN_NS + (self.world.now_ns - _BEGIN_NS) * self.clock_ppm // _MILLION
+
+    def moment_ns(self, clock_ns: int) -> int:
+        """When its clock shows this, in the world's time."""
+        return _BEGIN_NS - (_BEGIN_NS - clock_ns) * _MILLION // self.clock_ppm
 
     def start(self, machine: Machine, first: Iterable[Event]) -> None:
         """Begin a process."""
@@ -124,7 +137,7 @@ class Node:
         """What waits, then the clock, as the loop does it."""
         while self.machine is not None and not self.frozen:
             events, self._inbox = self._inbox, []
-            for effect in self.machine.turn(self.world.now_ns, events):
+            for effect in self.machine.turn(self.clock_ns(), events):
                 self._inbox.extend(self.perform(effect) or ())
             if not self._inbox:
                 self._sleep()
@@ -152,7 +165,7 @@ class Node:
                 self._awake_at_ns = None
             # A wake-up of a process that died, or that was moved, is void.
             due = machine.wake_at_ns() if self.machine is machine else None
-            if due is not None and due <= self.world.now_ns:
+            if due is not None and due <= self.clock_ns():
                 self.turn()
 
-        self.world.at(wake_at_ns, wake)
+        self.world.at(self.moment_ns(wake_at_ns), wake)

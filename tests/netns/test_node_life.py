@@ -49,6 +49,7 @@ def test_every_service_that_is_killed_is_back_within_a_second(namespace: str) ->
 
 
 def test_the_watchdog_itself_is_restarted_by_supervisord(namespace: str) -> None:
+    """R-F12."""
     with node(namespace, configuration(100)) as made:
         victim = made.pid("watchdog")
         os.kill(victim, signal.SIGKILL)

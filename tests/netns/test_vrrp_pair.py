@@ -94,6 +94,7 @@ def test_nopreempt_leaves_the_lower_one_master(pair: Pair) -> None:
 
 
 def test_link_down_is_fault_and_back(pair: Pair) -> None:
+    """R-F51."""
     pair.elect()
     pair.spaces.run(pair.two.namespace, "ip", "link", "set", "eth0", "down")
     wait_for("one is in FAULT without carrier", lambda: pair.one.state() == "FAULT")

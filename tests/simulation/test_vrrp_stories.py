@@ -1,7 +1,7 @@
 """Thousands of random stories, each held against the invariants of reliability section 9.
 
-R-I1 to R-I9, R-I11, R-I13, R-I14 and N1. What is wrong with a seed is told with its story, cut down to the
-faults that matter, and the command that plays it again.
+R-I1 to R-I11, R-I13, R-I14 and N1; in some, clocks run up to 5 % fast or slow (R-F40). What is wrong with a
+seed is told with its story, cut down to the faults that matter, and the command that plays it again.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _TOLD = 3
 
 @pytest.mark.timeout(600)
 def test_no_story_breaks_an_invariant() -> None:
-    """R-I1 to R-I9, R-I11, N1."""
+    """R-I1 to R-I11, N1."""
     processes = os.cpu_count() or 1
     with multiprocessing.get_context("fork").Pool(processes) as pool:
         results = pool.map(play, range(SEEDS), chunksize=50)
@@ -69,7 +69,8 @@ def test_every_row_of_the_election_is_reached(monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.parametrize(
     ("defect", "found"),
     [
-        ((terms, "kernel_can_lease", lambda _interval_us: False), "R-I2"),
+        ((terms, "lease_us", lambda interval_us, **_kw: 8 * interval_us), "R-I2"),
+        ((terms, "gate_can_lease", lambda _interval_us: False), "R-I2"),
         ((Instance, "master_down_interval_us", property(lambda one: one.terms.interval_us)), "R-I5"),
         ((Instance, "_leave_master", lambda *_args, **_kw: None), "R-I9"),
     ],
@@ -77,7 +78,7 @@ def test_every_row_of_the_election_is_reached(monkeypatch: pytest.MonkeyPatch) -
 def test_a_broken_machine_is_found_out(
     defect: tuple[object, str, object], found: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The invariants bite: addresses without a lease; impatience; addresses that stay with a backup."""
+    """The invariants bite: a lease too long, or none; impatience; addresses that stay with a backup."""
     monkeypatch.setattr(*defect)
     assert any(wrong.startswith(found) for seed in range(100) for wrong in play(seed))
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 
-from vrrp_world import EXPIRY_LATENESS_NS, MS, Router
+from vrrp_world import EXPIRY_LATENESS_NS, GATE_LATENESS_NS, MS, Router
 
 from keepbus.contracts.vrrp import VrrpState
 from keepbus.testing.wire import World
@@ -101,7 +101,7 @@ def transitions(routers: list[Router], most: int) -> list[str]:
 
 
 def settled(routers: list[Router], *, was_master: Router | None, preempts: bool) -> list[str]:
-    """R-I3, R-I4, R-I9: one master, the right one, and it alone has the address."""
+    """R-I3, R-I4, R-I9, R-I10: one master, the right one, who alone has the address; all is told as it is."""
     masters = [router for router in routers if router.state is VrrpState.MASTER]
     if len(masters) != 1:
         return ["R-I3: " + ", ".join(f"{router.name} is {router.state}" for router in routers)]
@@ -115,17 +115,32 @@ def settled(routers: list[Router], *, was_master: Router | None, preempts: bool)
     holding = [router.name for router in routers if router.holds()]
     if holding != [master.name]:
         wrongs.append(f"R-I9: {master.name} is master, the address is held by {holding}")
-    return wrongs
+    return wrongs + [wrong for router in routers for wrong in told_wrongly(router)]
+
+
+def told_wrongly(router: Router) -> list[str]:
+    """R-I10: what was published last, which the bus repeats, is what is so."""
+    view, instance = router.view, router.instance
+    if view is None or instance is None:
+        return [f"R-I10: {router.name} told {view}, it has {instance}"]
+    told = (view.life, view.state, view.transitions, view.effective_priority, view.holds_addresses)
+    so = (
+        instance.life, instance.state, instance.transitions, instance.effective_priority,
+        instance.state is VrrpState.MASTER,
+    )  # fmt: skip
+    return [] if told == so else [f"R-I10: {router.name} told {told}, it is {so}"]
 
 
 def lease_bound_ns(routers: list[Router]) -> int:
-    """R-I2: the longest lease, and how late the kernel may be. Below a second there is none."""
-    if any(router.config.advert_interval_us < 1_000_000 for router in routers):
-        return 1 << 62
-    return (
-        max(
-            (2 * router.config.advert_interval_us // 1_000_000 * 1_000_000_000 for router in routers),
-            default=0,
-        )
-        + EXPIRY_LATENESS_NS
-    )
+    """R-I2: the longest lease by the slowest clock, and how late the kernel may be. Below 13.4 ms is none."""
+    bounds_ns = [0]
+    for router in routers:
+        interval_us = router.config.advert_interval_us
+        if interval_us >= 1_000_000:
+            lease_ns, late_ns = 2 * interval_us // 1_000_000 * 1_000_000_000, EXPIRY_LATENESS_NS
+        elif interval_us >= 13_400:
+            lease_ns, late_ns = 2 * interval_us * 1000, GATE_LATENESS_NS
+        else:
+            return 1 << 62
+        bounds_ns.append(lease_ns * 1_000_000 // router.clock_ppm + late_ns)
+    return max(bounds_ns)

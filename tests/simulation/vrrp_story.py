@@ -16,7 +16,7 @@ from vrrp_world import ADDRESS
 from keepbus.config.model import VrrpInstance
 
 _V2_INTERVALS_S = (*(1,) * 12, *(2,) * 6, 10, 255)
-_V3_INTERVALS_CS = (1, 1, 10, 10, 33, *(100,) * 6, *(125,) * 3, *(200,) * 5, 4095)
+_V3_INTERVALS_CS = (1, 2, *(10,) * 4, 33, 33, 75, *(100,) * 6, *(125,) * 3, *(200,) * 5, 4095)
 _SIZES = (2, 2, 2, 3, 3, 4, 5, 8)
 FAULT_PHASE = 40.0
 """Intervals from the start of the first router to healing."""
@@ -53,6 +53,8 @@ class Story:
     boots: tuple[float, ...]
     """When each router starts, in intervals."""
     faults: tuple[Fault, ...]
+    clocks_ppm: tuple[int, ...]
+    """How fast each router's clock runs (R-F40)."""
     outside: tuple[int, ...]
     """Routers that stay dead or cut off when the others heal."""
     outside_dead: bool
@@ -74,7 +76,8 @@ class Story:
     def tell(self) -> Iterator[str]:
         """What happens, a line each; moments are in units of the longest interval."""
         yield f"seed {self.seed}, longest interval {self.interval_us / 1e6:g} s"
-        for number, (config, boot) in enumerate(zip(self.configs, self.boots, strict=True)):
+        routers = zip(self.configs, self.boots, self.clocks_ppm, strict=True)
+        for number, (config, boot, clock_ppm) in enumerate(routers):
             preempt = (
                 "nopreempt" if config.nopreempt else f"preempt_delay {config.preempt_delay_us / 1e6:g} s"
             )
@@ -83,7 +86,7 @@ class Story:
             )
             yield (
                 f"{boot:7.3f}  router {number} starts: v{config.version}, priority {config.priority}, "
-                f"advert_int {config.advert_interval_us / 1e6:g} s, {preempt}{out}"
+                f"advert_int {config.advert_interval_us / 1e6:g} s, clock {clock_ppm / 1e6:g}, {preempt}{out}"
             )
         for fault in sorted(self.faults, key=lambda each: each.at):
             yield str(fault)
@@ -123,9 +126,17 @@ def story_of(seed: int) -> Story:
         configs=tuple(configs),
         boots=tuple(pick.random() * 3 for _ in range(count)),
         faults=tuple(_fault(pick, count) for _ in range(pick.choice((0, 2, 4, 6, 8)))),
+        clocks_ppm=_clocks_ppm(pick, count),
         outside=outside,
         outside_dead=pick.random() < 0.5,
     )
+
+
+def _clocks_ppm(pick: random.Random, count: int) -> tuple[int, ...]:
+    """In one run of four, up to 5 % fast or slow, each in its own way."""
+    if pick.random() < 0.75:
+        return (1_000_000,) * count
+    return tuple(pick.choice((950_000, 1_050_000, pick.randint(950_000, 1_050_000))) for _ in range(count))
 
 
 def _interval_us(pick: random.Random, version: int) -> int:

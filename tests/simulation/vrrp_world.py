@@ -15,6 +15,7 @@ from keepbus_vrrp.machine import Machine
 from keepbus_vrrp.netlink import IFF_RUNNING, IFF_UP, AddressMessage, LinkMessage
 
 from keepbus.config.model import FOREVER_S, AddressFamily, VirtualAddress, VrrpInstance, VrrpSection
+from keepbus.contracts.vrrp import Instance as View
 from keepbus.contracts.vrrp import Transition, Transitioned, VrrpState
 from keepbus.runtime.machine import Configured, Effect, Event, Exit, Publish, StopRequested
 from keepbus.testing.wire import Node, World
@@ -23,6 +24,8 @@ MS = 1_000_000
 S = 1_000 * MS
 EXPIRY_LATENESS_NS = 234 * MS
 """Of the kernel's address lifetimes, as measured for a lifetime of 2 s."""
+GATE_LATENESS_NS = 10 * MS
+"""Of the timeouts of nftables: a tick of the slowest kernel."""
 VIP = ipv4.pack("192.0.2.1")
 ADDRESS = VirtualAddress(address="192.0.2.1", prefix=24, interface="eth0")
 _INTERFACE = 2
@@ -54,6 +57,10 @@ class Router(Node):
         self.config = config
         self.address = bytes((192, 0, 2, 10 + number))
         self.held_until_ns = 0
+        """The kernel has the address and lets it pass until then."""
+        self._present_until_ns = self._open_until_ns = 0
+        self._guarded = False
+        self._to_open_until_ns = 0
         self.link_up = True
         self.memory: dict[str, tuple[str, int, int, tuple[int, ...]]] = {}
         self.heard: list[Heard] = []
@@ -61,6 +68,8 @@ class Router(Node):
         self.told: list[Told] = []
         self.wrongs: list[str] = []
         """What no router may ever do, seen while it happened."""
+        self.view: View | None = None
+        """The last that was published of the one instance."""
         self._generation = 0
         self._was = VrrpState.INIT
 
@@ -72,13 +81,13 @@ class Router(Node):
             self.heard.clear()
             self._was = VrrpState.INIT
             self._generation = 1
-            self.start(Machine(), [Configured(1, self._section(), self.world.now_ns)])
+            self.start(Machine(), [Configured(1, self._section(), self.clock_ns())])
 
     def reload(self, config: VrrpInstance) -> None:
         """Another configuration; a process that does not run starts with it later."""
         self.config = config
         self._generation += 1
-        self.tell(Configured(self._generation, self._section(), self.world.now_ns))
+        self.tell(Configured(self._generation, self._section(), self.clock_ns()))
 
     def stop(self) -> None:
         """SIGTERM."""
@@ -147,15 +156,13 @@ class Router(Node):
             super().arrive(octets)
 
     def received(self, octets: bytes) -> Event:
-        return events.Received(
-            effects.Endpoint(_INTERFACE, AddressFamily.IPV4), ((octets, self.world.now_ns),)
-        )
+        return events.Received(effects.Endpoint(_INTERFACE, AddressFamily.IPV4), ((octets, self.clock_ns()),))
 
     def perform(self, effect: Effect) -> Iterable[Event] | None:
         match effect:
             case effects.ReadKernel():
                 found = [AddressMessage(False, _INTERFACE, self.address, 24)]
-                if self.holds():
+                if self._present_until_ns > self.world.now_ns:
                     found.append(AddressMessage(False, _INTERFACE, VIP, 24))
                 return [events.KernelRead((self._link(),), tuple(found))]
             case effects.Recall():
@@ -170,7 +177,19 @@ class Router(Node):
                 return [events.Installed(effect.instance, effect.announce)]
             case effects.Remove():
                 if any(address.address == VIP for address in effect.addresses):
-                    self.held_until_ns = 0
+                    self._present_until_ns = 0
+                    self._hold()
+            case effects.Guard(addresses):
+                self._guarded = VIP in addresses
+                self._hold()
+                return [events.GateChanged("")]
+            case effects.OpenGate():
+                if self._to_open_until_ns:
+                    self._open_until_ns = self.moment_ns(self._to_open_until_ns) + GATE_LATENESS_NS
+                    self._to_open_until_ns = 0
+                    self._hold()
+            case Publish(View() as body):
+                self.view = body
             case effects.Forget(key):
                 self.memory.pop(key, None)
             case Publish(Transitioned() as body):
@@ -187,7 +206,9 @@ class Router(Node):
         self.world.broadcast(self, datagram)
         if effect.lease_end_ns:
             text, _, _, counters = self.memory.get(effect.instance, ("", 0, 0, (0,) * 6))
-            self.memory[effect.instance] = (text, self.world.now_ns, effect.lease_end_ns, counters)
+            self.memory[effect.instance] = (text, self.clock_ns(), effect.lease_end_ns, counters)
+        if effect.hold:
+            self._to_open_until_ns = effect.lease_end_ns
         if effect.addresses:
             self._install(effect.valid_s)
         return [events.Installed(effect.instance, (VIP,))] if effect.confirm else []
@@ -204,10 +225,21 @@ class Router(Node):
     def _install(self, valid_s: int) -> None:
         if not self.link_up:
             return
-        forever = valid_s == FOREVER_S
-        self.held_until_ns = 1 << 62 if forever else self.world.now_ns + valid_s * S + EXPIRY_LATENESS_NS
-        if not forever:
-            self.world.at(self.held_until_ns, _nothing)  # so that the watchers see it go
+        if valid_s == FOREVER_S:
+            self._present_until_ns = 1 << 62
+        else:
+            end_ns = self.moment_ns(self.clock_ns() + valid_s * S)
+            self._present_until_ns = end_ns + EXPIRY_LATENESS_NS
+        self._hold()
+
+    def _hold(self) -> None:
+        until_ns = self._present_until_ns
+        if self._guarded:
+            until_ns = min(until_ns, self._open_until_ns)
+        if until_ns != self.held_until_ns:
+            self.held_until_ns = until_ns
+            if self.world.now_ns < until_ns < 1 << 62:
+                self.world.at(until_ns, _nothing)  # so that the watchers see it go
 
     def _link(self) -> LinkMessage:
         flags = IFF_UP | IFF_RUNNING if self.link_up else IFF_UP

@@ -43,6 +43,7 @@ def test_json_lines_are_json(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_reader_that_does_not_read_loses_lines_and_holds_nobody_up() -> None:
+    """R-F38: the log is all that a service writes while it works; what a node remembers is in memory."""
     reader, writer = os.pipe()
     sink = Sink(writer)
     for _ in range(3000):
