@@ -132,6 +132,23 @@ def test_adverts_in_both_directions_bound_the_clock_from_both_sides() -> None:
     assert (skew.ahead_ns, skew.within_ns) == (298 * MS, 3 * MS)
 
 
+def test_the_fastest_advert_of_each_direction_bounds_the_clock() -> None:
+    one = Notes(
+        {"10.0.0.1"},
+        {"became": {T_NS, T_NS + 100_000 * MS}},
+        {("became", "10.0.0.2"): {T_NS + 200_005 * MS, T_NS + 300_008 * MS}},
+    )
+    other = Notes(
+        {"10.0.0.2"},
+        {"became": {T_NS + 200_300 * MS, T_NS + 300_300 * MS}},
+        {("became", "10.0.0.1"): {T_NS + 301 * MS, T_NS + 100_303 * MS}},
+    )
+    skew = between(one, other)
+    assert skew is not None
+    # At most 301 ms, for no advert is heard before it was sent, and at least 295 ms.
+    assert (skew.ahead_ns, skew.within_ns, skew.adverts) == (298 * MS, 3 * MS, 4)
+
+
 def test_two_notes_hours_apart_do_not_belong_together() -> None:
     one = Notes({"10.0.0.1"}, {"became": {T_NS}}, {})
     other = Notes({"10.0.0.2"}, {}, {("became", "10.0.0.1"): {T_NS + 7_200_000 * MS}})
