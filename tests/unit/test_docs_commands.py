@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from keepbus.cli.__main__ import VERBS, main
+from keepbus.config.compiler import compile_file
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted(
@@ -72,6 +73,16 @@ def test_an_option_that_is_spoken_of_is_one(page: str, line: str) -> None:
     importlib.import_module(f"keepbus.cli.{verb}").add_arguments(parser)
     known = parser._option_string_actions
     assert [word for word in words if word.startswith("-") and word not in known] == [], page
+
+
+def test_configurations_that_are_shown_have_no_findings(tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
+    shown = re.findall(r"^```conf\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    assert shown
+    for number, example in enumerate(shown):
+        file = tmp_path / f"{number}.conf"
+        file.write_text(example, encoding="utf-8")
+        assert [each.text for each in compile_file(file).diagnostics] == []
 
 
 def test_there_are_commands() -> None:
