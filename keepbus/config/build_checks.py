@@ -9,12 +9,15 @@ from typing import Any
 
 from keepbus.config import pcre2
 from keepbus.config.check_values import FileWeight
+from keepbus.config.keywords import OWN
 from keepbus.config.model import (
     Check,
     CheckKind,
     CheckUse,
     DnsQuestion,
     MiscCommand,
+    PluginCheck,
+    PluginSetting,
     Regex,
     Script,
     StatusRange,
@@ -83,7 +86,7 @@ class Checks:
         if len(block.words) > 1:
             self._tables.surplus(block, block.words, 1)
         fields = self._tables.read(block, (*_PATH, keyword), on_block)
-        kind = CheckKind(keyword)
+        kind = CheckKind(keyword) if keyword in CheckKind.__members__ else CheckKind.PLUGIN
         if kind is CheckKind.FILE_CHECK:
             return self._file(fields)
         if kind is CheckKind.BFD_CHECK:
@@ -139,6 +142,8 @@ class Checks:
                 return None
             own = self._http(fields, inner, inherited.get("virtualhost", ""))
             return own if kind is CheckKind.HTTP_GET else {**own, "tls": self._tls}
+        if kind is CheckKind.PLUGIN:
+            return {"plugin": _plugin(fields)}
         if kind is CheckKind.SMTP_CHECK:
             return fields.given(("helo_name",))
         if kind is CheckKind.DNS_CHECK:
@@ -271,7 +276,7 @@ class Checks:
         return known
 
     def _new_id(self, check: Check) -> str:
-        name = f"{check.kind}:{_subject(check)}"
+        name = f"{check.plugin.keyword if check.plugin else check.kind}:{_subject(check)}"
         if check == Check(id="", kind=check.kind, address=check.address, port=check.port):
             return name
         digest = hashlib.sha256(repr(check).encode()).hexdigest()
@@ -279,6 +284,15 @@ class Checks:
         while f"{name}#{digest[:length]}" in self._ids:
             length += 1
         return f"{name}#{digest[:length]}"
+
+
+def _plugin(fields: Fields) -> PluginCheck:
+    settings = tuple(
+        PluginSetting(word=field.removeprefix(OWN), argument=" ".join(statement.words[1:]))
+        for field, statement in sorted(fields.at.items())
+        if field.startswith(OWN)
+    )
+    return PluginCheck(keyword=fields.statement.words[0], settings=settings)
 
 
 def _places(kind: CheckKind, fields: Fields, inner: list[Fields], inherited: Values) -> list[Values]:

@@ -23,9 +23,14 @@ import itertools
 from functools import cache
 from typing import NamedTuple
 
+from keepbus.config import plugins
+
 FILES = ("language", "global_defs", "vrrp", "virtual_server", "grammars")
 
 Path = tuple[str, ...]
+_CHECKERS = ("virtual_server", "real_server")
+OWN = "own "
+"""What the fields of a plug-in's own words begin with."""
 
 
 class Row(NamedTuple):
@@ -51,7 +56,26 @@ def blocks() -> dict[Path, dict[str, Row]]:
     table: dict[Path, dict[str, Row]] = {}
     for row in itertools.chain.from_iterable(map(_rows, FILES)):
         table.setdefault(row.block, {})[row.keyword] = row
+    for keyword, found in plugins.installed().items():
+        _add_plugin(table, keyword, found)
     return table
+
+
+def _add_plugin(table: dict[Path, dict[str, Row]], keyword: str, found: plugins.Found) -> None:
+    """A plug-in's checker has the words of a TCP_CHECK, and its own. It takes no name of keepalived's."""
+    checkers, common = table[_CHECKERS], table[*_CHECKERS, "TCP_CHECK"]
+    if keyword in checkers:
+        return
+    refusal = found.refusal
+    if taken := sorted(found.words.keys() & common.keys()):
+        refusal = f"its plug-in has a word that every checker has: {', '.join(taken)}"
+    status = "later" if refusal else "yes"
+    checkers[keyword] = Row(_CHECKERS, keyword, "block", "", "", status, "error", refusal, not refusal)
+    path = (*_CHECKERS, keyword)
+    own = table[path] = {word: row._replace(block=path) for word, row in common.items()}
+    for word, argument in found.words.items():
+        kind, _, parameters = argument.partition(" ")
+        own[word] = Row(path, word, kind, parameters, f"{OWN}{word}", "yes", "error", "a plug-in's", True)
 
 
 def grammar(name: str) -> dict[str, Row]:

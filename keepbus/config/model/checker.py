@@ -22,6 +22,8 @@ class CheckKind(enum.StrEnum):
     MISC_CHECK = "MISC_CHECK"
     FILE_CHECK = "FILE_CHECK"
     BFD_CHECK = "BFD_CHECK"
+    PLUGIN = "plug-in"
+    """Its keyword is its own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +111,22 @@ class MiscCommand:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PluginSetting:
+    """A word of a plug-in's own."""
+
+    word: str
+    argument: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PluginCheck:
+    """A checker that another package brings (keepbus.config.plugins)."""
+
+    keyword: str
+    settings: tuple[PluginSetting, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TrackedFile:
     """FILE_CHECK and the track_file that it names."""
 
@@ -160,6 +178,7 @@ class Check:
     udp: UdpExchange | None = None
     misc: MiscCommand | None = None
     file: TrackedFile | None = None
+    plugin: PluginCheck | None = None
     bfd: str = ""
     """Name of the session that a BFD_CHECK follows."""
     ha_suspend: tuple[str, ...] = ()

@@ -10,7 +10,13 @@ from keepbus.config.model import Check, CheckKind, TrackedFile
 from keepbus.contracts.checker import CheckVerdict, Evidence, ProbeFailed, Verdict
 from keepbus_checker import wording
 
-_CONNECTS = (CheckKind.TCP_CHECK, CheckKind.HTTP_GET, CheckKind.SSL_GET, CheckKind.SMTP_CHECK)
+_CONNECTS = (
+    CheckKind.TCP_CHECK,
+    CheckKind.HTTP_GET,
+    CheckKind.SSL_GET,
+    CheckKind.SMTP_CHECK,
+    CheckKind.PLUGIN,
+)
 _LEAST_WEIGHT, _MOST_WEIGHT = -(1 << 31), (1 << 31) - 1
 """The lower one is reserved: it stands for a server that is down."""
 
@@ -57,7 +63,7 @@ class Course:
     def __init__(self, check: Check, *, first_start: bool, wall_ns: int) -> None:
         """first_start: the retries count as used up, so that the first failure is enough."""
         self.check = check
-        self.kind = check.kind.value
+        self.kind = check.plugin.keyword if check.plugin else check.kind.value
         """As the file calls it."""
         self.target = wording.target(check)
         self.verdict = Verdict.UNKNOWN

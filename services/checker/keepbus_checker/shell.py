@@ -31,6 +31,7 @@ from keepbus_checker.effects import (
 from keepbus_checker.events import CertificateSeen, Outcome, ProbeEnded
 from keepbus_checker.files import Files
 from keepbus_checker.http import READ_OCTETS, HttpProbe, Session
+from keepbus_checker.plugin_probe import PluginProbe
 from keepbus_checker.process_watch import ProcessWatch
 from keepbus_checker.runner import Runner
 from keepbus_checker.scripts import MOST_AT_ONCE, Scripts
@@ -70,7 +71,7 @@ class Shell:
         self._wall_ns = wall_ns
         self._targets: dict[str, _Target] = {}
         self._connections = TcpProbes(loop, clock_ns, wall_ns)
-        self._exchanges: dict[int, tuple[HttpProbe | SmtpProbe | DatagramProbe, int]] = {}
+        self._exchanges: dict[int, tuple[HttpProbe | SmtpProbe | DatagramProbe | PluginProbe, int]] = {}
         """Those under way that send something, and the moments of their starts."""
         self._confine = confine
         self._marks = False
@@ -135,6 +136,16 @@ class Shell:
                 number, sock, self._loop, self._end, helo_name=check.helo_name, buffer=self._buffer
             )
             self._exchanges[number] = smtp, started_ns
+            return ()
+        if check.plugin is not None:
+            plugin = check.plugin
+            try:
+                spoken = PluginProbe(number, sock, self._loop, self._end, plugin=plugin, buffer=self._buffer)
+            except Exception as fault:  # whatever somebody else's code does
+                sock.close()
+                words = f"the plug-in of {plugin.keyword} is at fault, {type(fault).__name__}: {fault}"
+                return (ProbeEnded(number, Outcome.LOCAL, words, 0, self._wall_ns()),)
+            self._exchanges[number] = spoken, started_ns
             return ()
         page = check.urls[url]
         kind, session = HttpProbe, None

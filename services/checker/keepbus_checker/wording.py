@@ -34,6 +34,8 @@ def sent(check: Check, url: int) -> str:
         return (
             f"UDP datagram of {len(check.udp.payload) // 2} octets" if check.udp.payload else "UDP datagram"
         )
+    if check.plugin is not None:
+        return f"{check.plugin.keyword} conversation"
     return _SENT[check.kind]
 
 
