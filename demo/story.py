@@ -17,7 +17,8 @@ SEED = Path(__file__).resolve().parents[1] / "tests" / "seed"
 SINGLE_VIP = "172.16.1.99"
 SECOND_VIP = "172.16.1.88"
 SERVICE_VIP = "172.16.1.188"
-_TAKEOVER_S = 12.0
+_TAKEOVER_S = 30.0
+"""Longer than a busy machine takes to start a node; a takeover itself is 3.6 s."""
 
 
 class Story:
@@ -110,17 +111,17 @@ class Story:
         self.say.expect(
             "the notify script ran",
             lambda: _last_line(notified) if "MASTER" in _last_line(notified) else None,
-            within_s=5,
+            within_s=10,
         )
         before = self.d1.instance("VI_1")
         runs = notified.read_text().count("\n")
         victim = self.d1.services["vrrp"].pid
         os.kill(victim, signal.SIGKILL)
-        self.say.expect("vrrp is back as another process", lambda: self.successor(victim), within_s=5)
+        self.say.expect("vrrp is back as another process", lambda: self.successor(victim), within_s=10)
         self.say.expect(
             "no transition: still MASTER, the address never left, nobody was notified",
             lambda: self.undisturbed(before.transitions if before else -1, notified, runs),
-            within_s=2,
+            within_s=5,
         )
         self.answers(SINGLE_VIP)
         self.say.tell("Now every process of d1 is frozen at once, as a hanging machine is:")
@@ -128,7 +129,7 @@ class Story:
         self.say.expect(
             "the kernel of d1 lets the address go by itself",
             lambda: "lease expired" if not network.holds("d1", SINGLE_VIP) else None,
-            within_s=5,
+            within_s=10,
         )
         self.say.expect(
             "and d2 takes it only after that",
@@ -137,7 +138,7 @@ class Story:
                 if self.d2.state("VI_1") == "MASTER" and network.holds("d2", SINGLE_VIP)
                 else None
             ),
-            within_s=5,
+            within_s=10,
         )
         for pid in frozen:
             os.kill(pid, signal.SIGCONT)
@@ -154,7 +155,7 @@ class Story:
             server.start()
         self.d1.start(SEED / "nat-drct1.conf")
         self.holder(self.d1, SERVICE_VIP, "VI_1")
-        self.say.expect("requests are spread over both", lambda: self.spread({"web1", "web2"}), within_s=15)
+        self.say.expect("requests are spread over both", lambda: self.spread({"web1", "web2"}), within_s=20)
         self.web["web1"].kill()
         self.say.expect("web1 dies and is taken out", lambda: self.spread({"web2"}), within_s=20)
         self.web["web2"].kill()
@@ -195,7 +196,7 @@ class Story:
         self.say.expect(
             f"{address} answers the client",
             lambda: network.neighbour("client", address) if network.ping("client", address) else None,
-            within_s=3,
+            within_s=10,
         )
 
     def stop(self, node: Node) -> None:
