@@ -182,13 +182,16 @@ def table(director: str) -> dict[str, dict[str, int]]:
 
     def read() -> dict[str, dict[str, int]]:
         kernel = Kernel()
-        (reading,) = kernel.read()
+        slices = list(kernel.read())
+        while slices[-1].more:
+            slices += kernel.read(further=True)
         kernel.close()
         return {
             service.service.key.address: {
                 of_endpoint(item.destination.key): item.destination.weight for item in service.destinations
             }
-            for service in reading.services
+            for part in slices
+            for service in part.services
         }
 
     return inside(director, read)
