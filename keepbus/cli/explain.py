@@ -11,21 +11,26 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from keepbus.cli import journal, several
+from keepbus.cli import explain_server, journal, several
 from keepbus.cli.explain_page import chapter_lines, followed_json, now_words
 from keepbus.cli.rundir import default_run_dir
+from keepbus.cli.server_story import names_a_server
 from keepbus.cli.story import Story, tell
 from keepbus.cli.terminal import Paint, clean, colour_wanted, columns, cut, plural
 from keepbus.cli.together import join
 from keepbus.cli.witnesses import Witnesses
 from keepbus.contracts.schema import to_plain
 
-ABOUT = "tell why an instance is what it is: its last transitions, their causes and what followed"
+ABOUT = "tell why an instance or a server is what it is: its last transitions, their causes and what followed"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of this verb."""
-    parser.add_argument("instance", metavar="INSTANCE", help="name of a vrrp_instance or vrrp_sync_group")
+    parser.add_argument(
+        "instance",
+        metavar="INSTANCE",
+        help="name of a vrrp_instance or vrrp_sync_group, or a virtual or real server: ADDRESS, ADDRESS:PORT",
+    )
     parser.add_argument(
         "files",
         nargs="*",
@@ -56,6 +61,8 @@ def run(options: argparse.Namespace) -> int:
     """0, or 1 when nothing is known of the instance."""
     name: str = options.instance
     run_dirs: list[Path] = options.run_dir or ([] if options.files else [default_run_dir()])
+    if names_a_server(name):
+        return explain_server.explain(name, run_dirs, options.files, options.number, as_object=options.json)
     witnesses = Witnesses(name)
     for run_dir in run_dirs:
         witnesses.ask(run_dir)

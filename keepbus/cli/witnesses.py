@@ -48,7 +48,7 @@ class Witnesses:
         """Journals, or directories with them."""
         for place in places:
             try:
-                paths = _journals(place)
+                paths = journals(place)
                 if not paths:
                     self.complaints.append(
                         f"{place} has no journal.jsonl; name an audit journal or a directory with one"
@@ -102,7 +102,7 @@ def _in_order(entries: list[Entry]) -> list[Entry]:
     return sorted({entry.id: entry for entry in entries}.values(), key=lambda entry: entry.at_ns)
 
 
-def _journals(place: Path) -> list[Path]:
+def journals(place: Path) -> list[Path]:
     """The place itself, or the files of the journal in it when it is a directory. Raises OSError."""
     if not place.is_dir():
         return [place]

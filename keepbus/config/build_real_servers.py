@@ -107,6 +107,7 @@ class RealServers:
         method: Method = fields.get("forwarding", default)
         if not self._fits(address, method, "real server", block):
             return None
+        written = port
         port = self._port(port, method, block)
         if fields.get("lthreshold", 0) > fields.get("uthreshold", 0):
             self._findings.error(
@@ -118,7 +119,7 @@ class RealServers:
         uses = [
             use
             for keyword, statement in checkers
-            for use in self._checks.build(keyword, statement, address, port, below)
+            for use in self._checks.build(keyword, statement, address, written or port, below)
         ]
         return RealServer(
             address=address,
@@ -143,7 +144,7 @@ class RealServers:
         if port:
             self._findings.warning(
                 "port-forced",
-                f"with {method.forwarding} packets keep their port; {kept} is taken instead of {port}",
+                f"with {method.forwarding} packets keep their port: the table gets {kept}, checks ask {port}",
                 block.at(2),
             )
         return kept

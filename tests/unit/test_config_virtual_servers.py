@@ -112,14 +112,15 @@ def test_w19_quorum_and_hysteresis(
     assert (only_server(compiled).quorum, only_server(compiled).hysteresis) == (quorum, hysteresis)
 
 
-def test_dr_and_tun_keep_the_port(tmp_path: Path) -> None:
+def test_dr_and_tun_keep_the_port_and_checks_go_to_the_one_that_is_written(tmp_path: Path) -> None:
+    # So does keepalived 2.2.7: its probes of a DR server that is written with 8080 go to 8080.
     text = SERVER.replace("NAT", "DR").replace(
         "@", REAL.replace(" 80", " 8080").replace("@", "TCP_CHECK {\n}")
     )
     compiled = compile_text(tmp_path, text)
     assert codes(compiled) == ["port-forced"]
     assert only_server(compiled).real_servers[0].port == 80
-    assert [check.port for check in checks(compiled)] == [80]
+    assert [check.port for check in checks(compiled)] == [8080]
 
 
 def test_the_method_counts_for_what_follows_and_the_weight_for_all(tmp_path: Path) -> None:
