@@ -30,7 +30,6 @@ STATEMENTS = [
 ]
 EXCEPTIONS = {
     "S6": "the kernel forwards nothing that is for 224.0.0.0/24 or ff02::/16",
-    "S11": "no interface identifier is made here: the kernel makes them, of the card's address",
     "K3": "forwarding is the kernel's",
     "K4": "`no_accept` is not offered: the configuration refuses it",
     "K5": "packets to the addresses of a master are accepted always: see K4",
