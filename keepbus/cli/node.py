@@ -54,6 +54,8 @@ class Node:
     groups: tuple[vrrp.SyncGroup, ...]
     adverts: Mapping[str, vrrp.Statistics]
     """Per instance."""
+    counted_ns: Mapping[str, int]
+    """When that was so, wall clock; they are told every few seconds."""
     virtual_servers: tuple[ipvs.VirtualServer, ...]
     table: ipvs.Table | None
     sync_daemon: ipvs.SyncDaemon | None
@@ -173,6 +175,11 @@ def assemble(states: Mapping[str, Message], now_ns: int, generation: int = 0) ->
         instances=tuple(_bodies(vrrp.Instance, states)),
         groups=tuple(_bodies(vrrp.SyncGroup, states)),
         adverts={body.name: body for body in _bodies(vrrp.Statistics, states)},
+        counted_ns={
+            message.body.name: message.header.at_ns
+            for message in states.values()
+            if type(message.body) is vrrp.Statistics
+        },
         virtual_servers=tuple(_bodies(ipvs.VirtualServer, states)),
         table=next(_bodies(ipvs.Table, states), None),
         sync_daemon=next(_bodies(ipvs.SyncDaemon, states), None),

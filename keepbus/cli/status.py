@@ -212,6 +212,11 @@ def _master(instance: vrrp.Instance, node: Node) -> str:
     heard = ""
     if statistics is not None and statistics.last_advert_ns:
         heard = f", last advert of another {duration(node.now_ns - statistics.last_advert_ns)} ago"
+        if instance.state is vrrp.VrrpState.BACKUP:
+            # Adverts come while counters are told every few seconds only.
+            counted_ns = node.counted_ns[instance.name]
+            age = duration(max(0, counted_ns - statistics.last_advert_ns))
+            heard = f", its last advert {age} old when counted {duration(node.now_ns - counted_ns)} ago"
     if not instance.master_address:
         return f"master unknown{heard}"
     who = "this node" if instance.state is vrrp.VrrpState.MASTER else f"priority {instance.master_priority}"

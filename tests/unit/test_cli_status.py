@@ -155,6 +155,16 @@ def test_counters_errors_and_lateness_are_shown_without_zeros() -> None:
     assert "    timers late: p50 48 us, p99 3.1 ms, max 3.5 ms\n" in page
 
 
+def test_the_age_of_a_backups_last_advert_is_that_when_it_was_counted() -> None:
+    backup = change(INSTANCE, state=vrrp.VrrpState.BACKUP, holds_addresses=False)
+    found = states(("vrrp", backup), ("vrrp", STATISTICS))
+    message = found["state/vrrp/statistics/VI_1"]
+    header = dataclasses.replace(message.header, at_ns=STATISTICS.last_advert_ns + 3 * S // 10)
+    found["state/vrrp/statistics/VI_1"] = dataclasses.replace(message, header=header)
+    page = text(assemble(found, NOW_NS, 3))
+    assert "master 10.0.0.1 (priority 150), its last advert 300 ms old when counted 14 s ago" in page
+
+
 def test_verbose_shows_zeros() -> None:
     page = "\n".join(
         as_text(node(*WELL), Path("/run/keepbus"), Paint(False), None, verbose=True),
