@@ -196,7 +196,8 @@ def _addresses(instance: vrrp.Instance, paint: Paint) -> str:
     held = paint("held", "green") if instance.holds_addresses else "not held"
     if instance.state is vrrp.VrrpState.MASTER and not instance.holds_addresses:
         held = paint("NOT HELD", "red", "bold")
-    lease = f" (lease {duration(instance.lease_us * 1000)})" if instance.lease_us else ""
+    kind = f" by {clean(instance.lease_kind)}" if instance.lease_kind else ""
+    lease = f" (lease {duration(instance.lease_us * 1000)}{kind})" if instance.lease_us else " (no lease)"
     return f"{clean(' '.join(instance.virtual_addresses)) or 'no addresses'}: {held}{lease}"
 
 

@@ -110,6 +110,9 @@ class Instance(Body):
     """True when the virtual addresses are installed here."""
     lease_us: int
     """How long the kernel keeps the addresses without renewal; 0 when there is no lease."""
+    lease_kind: str = ""
+    """What ends with it: `lifetime`, the addresses' own; `gate`, a timeout in nftables without which they let
+    nothing pass; empty without a lease."""
     virtual_routes: tuple[str, ...] = ()
     """Held together with the addresses, in the words of `ip route`."""
     virtual_rules: tuple[str, ...] = ()

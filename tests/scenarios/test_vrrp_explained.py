@@ -1,7 +1,9 @@
-"""What vrrp writes of a handover is what `keepbus explain` finds the other node's clock by."""
+"""What vrrp tells: of a handover, by which `keepbus explain` finds the other clock; of its lease."""
 
 from __future__ import annotations
 
+import pytest
+from keepbus_vrrp import publication
 from vrrp_router import HIGHER, Router, advert
 
 from keepbus.cli.journal import Entry
@@ -77,3 +79,14 @@ def test_a_master_that_yields() -> None:
     assert [each.transition.to_state for each in told] == [VrrpState.BACKUP]
     other = peer(began_ns + 3 * S, (10, VrrpState.MASTER))
     assert abs(skew(told, other) + 3 * S) < S // 1000
+
+
+@pytest.mark.parametrize(
+    ("interval_us", "lease", "kind"),
+    [(1_000_000, True, "lifetime"), (100_000, True, "gate"), (1_000_000, False, ""), (100_000, False, "")],
+)
+def test_the_kind_of_the_lease_is_told(interval_us: int, lease: bool, kind: str) -> None:
+    router = Router(version=3, advert_interval_us=interval_us, lease=lease)
+    told = publication.state(router.instance).body
+    assert told.lease_kind == kind
+    assert bool(told.lease_us) is bool(kind)

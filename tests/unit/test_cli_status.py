@@ -28,7 +28,7 @@ INSTANCE = vrrp.Instance(
     base_priority=150, effective_priority=150, advert_interval_us=1_000_000,
     master_down_interval_us=3_400_000,
     master_address="10.0.0.1", master_priority=150, virtual_addresses=("10.0.0.99/24", "10.0.0.98/24"),
-    holds_addresses=True, lease_us=2_000_000,
+    holds_addresses=True, lease_us=2_000_000, lease_kind="lifetime",
 )  # fmt: skip
 REAL = ipvs.RealServer(
     address="172.16.1.3:80", configured_weight=2, weight=2, verdict=checker.Verdict.UP, in_table=True,
@@ -103,7 +103,7 @@ def test_a_node_that_is_well() -> None:
         "d1 · generation 3 · /run/keepbus",
         "VI_1  MASTER for 12 s  priority 150  eth0 vrid 51 v2",
         "no advert for 3.4 s",
-        "10.0.0.99/24 10.0.0.98/24: held (lease 2.0 s)",
+        "10.0.0.99/24 10.0.0.98/24: held (lease 2.0 s by lifetime)",
         "master 10.0.0.1 (this node), last advert of another 15 s ago",
         "/x m succeeded",
         "172.16.1.254:80 TCP wrr DR persistent 50 s  up  weight 2, quorum 1",

@@ -46,6 +46,7 @@ def state(instance: Instance) -> Publish:
             contested=instance.held.fights.contested,
             holds_addresses=instance.holds_addresses,
             lease_us=instance.terms.lease_us if instance.is_leased else 0,
+            lease_kind=_lease_kind(instance),
             faults=instance.faults,
             trackers=instance.tracking.parts,
             demoted=instance.demoted,
@@ -91,6 +92,12 @@ def priority(instance: Instance, before: int) -> list[Effect]:
         ),
         Log("info", f"{name}: {tracking.reason}"),
     ]
+
+
+def _lease_kind(instance: Instance) -> str:
+    if not instance.is_leased:
+        return ""
+    return "lifetime" if instance.terms.leased else "gate"
 
 
 def address(instance: Instance, address: bytes, action: str, detail: str = "") -> Publish:
