@@ -73,6 +73,15 @@ class TestMisc:
         assert [at for at, _, _ in play.probes] == [1, 6, 9]
         assert play.measured() == [(2, "up"), (9.5, "down")]
 
+    def test_r_f44_a_script_that_cannot_be_started_counts_for_nothing(self) -> None:
+        play = Play().configure(misc()).until(1.5)
+        play.script_ends(Outcome.LOCAL, "resource temporarily unavailable").until(7)
+        play.script_ends(Outcome.PASSED).until(12)
+        play.script_ends(Outcome.LOCAL, "resource temporarily unavailable").until(16.5)
+        assert [verdict for _, verdict in play.measured()] == ["up"]
+        assert play.failures() == []
+        assert play.bodies(Statistics)[-1].local_errors == {"resource temporarily unavailable": 2}
+
     def test_r_f80_a_script_over_its_time_fails_at_once_and_is_ended(self) -> None:
         play = Play().configure(misc(timeout_us=2 * US)).until(2.99)
         assert play.signalled == []
