@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from keepbus.config.addresses import read_addresses
+from keepbus.config.build_accept import settle_accept
 from keepbus.config.build_authentication import build_auth_hmac, build_authentication
 from keepbus.config.build_holdings import read_holdings
 from keepbus.config.build_rules import RuleReader
@@ -114,6 +115,7 @@ def build_instances(
         draft = _Instance(tables, block, defaults.values if defaults else {}).build(rules, trackables)
         if draft is not None:
             drafts[name] = draft
+    settle_accept(tables.findings, drafts.values(), defaults.values if defaults else {})
     place_on_vmacs(tables.findings, drafts.values(), defaults.values if defaults else {})
     _check_virtual_routers(tables.findings, drafts.values())
     _check_addresses(tables.findings, drafts.values())

@@ -52,7 +52,15 @@ _GLOBAL_FIELDS = (
     "shutdown_script_timeout_s",
 )
 
-_VRRP_FIELDS = ("startup_delay_us", "delay_after_boot_us", "garp_interval_us", "gna_interval_us")
+_VRRP_FIELDS = (
+    "startup_delay_us",
+    "delay_after_boot_us",
+    "garp_interval_us",
+    "gna_interval_us",
+    "nftables",
+    "nftables_priority",
+    "nftables_counters",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

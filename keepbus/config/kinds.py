@@ -46,6 +46,7 @@ KINDS: dict[str, Kind] = {
     "multicast6": Kind(1, 1, values.multicast6),
     "peer": Kind(1, 1, values.peer),
     "lifetime": Kind(1, 1, values.lifetime),
+    "optional-table": Kind(0, 1, values.optional_table),
     "optional-one-of": Kind(0, 1, values.optional_one_of),
     "scope": Kind(1, 1, values.scope),
     "broadcast": Kind(1, 1, values.broadcast),

@@ -159,6 +159,14 @@ def lifetime(words: Sequence[str], parameters: str) -> int:
     return integer(words, f"0..{FOREVER_S - 1}")
 
 
+def optional_table(words: Sequence[str], parameters: str) -> str:
+    """The name of a table of nftables; `keepalived` when there is none."""
+    name = words[0] if words else "keepalived"
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_/\\.]{0,62}", name):
+        raise Invalid(f"`{name}` can't be the name of a table of nftables")
+    return name
+
+
 def optional_one_of(words: Sequence[str], parameters: str) -> str:
     """One of the words in the parameters, or none."""
     return one_of(words, parameters) if words else ""

@@ -280,7 +280,6 @@ def test_scripts(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "severity"),
     [
-        ("no_accept", "error"),
         ("use_ipvlan", "error"),
         ("garp_extra_if 5", "warning"),
     ],

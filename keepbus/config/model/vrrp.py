@@ -183,6 +183,8 @@ class VrrpInstance:
     """Has the addresses that name no interface of their own; adverts leave through it."""
     vmac_xmit_base: bool = False
     """Adverts leave through `interface` all the same."""
+    accept: bool = True
+    """Packets to the addresses are accepted."""
     address_vmacs: tuple[VirtualMac, ...] = ()
     """Have addresses of other interfaces (`use_vmac` of an address, `use_vmac_addr`)."""
     virtual_addresses: tuple[VirtualAddress, ...] = ()
@@ -242,3 +244,9 @@ class VrrpSection:
     gna_interval_us: int = 0
     """The same for neighbour advertisements."""
     garp_groups: tuple[GarpGroup, ...] = ()
+    nftables: str = "keepalived"
+    """Name of the tables that drop packets to addresses of instances without `accept`."""
+    nftables_priority: int = -1
+    """Of their chains."""
+    nftables_counters: bool = False
+    """Their rules count."""

@@ -88,6 +88,18 @@ class Guard(NamedTuple):
     addresses: tuple[bytes, ...]
 
 
+class Deny(NamedTuple):
+    """Accept mode off: from now on packets to and from exactly these addresses are dropped, but neighbour
+    discovery; answered by DenyChanged. Without an address: what this node made goes."""
+
+    table: str
+    priority: int
+    counters: bool
+    addresses: tuple[bytes, ...]
+    link_local: tuple[tuple[bytes, str], ...]
+    """Each on its interface only."""
+
+
 class OpenGate(NamedTuple):
     """Open the gate, in one go, for the addresses of all adverts that left since the last time."""
 

@@ -92,6 +92,13 @@ class Installed(NamedTuple):
     """Those that the neighbours do not know to be here."""
 
 
+class DenyChanged(NamedTuple):
+    """Whether the rules of accept mode off stand: the answer to Deny."""
+
+    error: str
+    """Empty when they do."""
+
+
 class GateChanged(NamedTuple):
     """Whether the gate of the addresses works: the answer to Guard, and when it could not be opened."""
 

@@ -11,17 +11,13 @@ puts its own rules in their place without touching what is held.
 from __future__ import annotations
 
 import errno
-import os
 import re
-import socket
 from collections.abc import Iterable, Sequence
 
 from keepbus_vrrp import nftables as nft
+from keepbus_vrrp.nfnetlink import Nfnetlink
 from keepbus_vrrp.nftables import NETWORK_HEADER, NFPROTO_ARP, NFPROTO_INET, TRANSPORT_HEADER
 
-_NETLINK_NETFILTER = 12
-_BUFFER_OCTETS = 1 << 20
-_RECV_OCTETS = 1 << 16
 _BEFORE_ALL = -350
 """Before connections are tracked and addresses translated."""
 _MOST_NAME = 40
@@ -36,14 +32,7 @@ class Gate:
     def __init__(self, node: str) -> None:
         """Raises OSError when the kernel has no nfnetlink."""
         self._table = "keepbus_" + re.sub(r"[^A-Za-z0-9_]", "_", node)[:_MOST_NAME]
-        self._socket = socket.socket(
-            socket.AF_NETLINK,
-            socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK,
-            _NETLINK_NETFILTER,
-        )
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER_OCTETS)
-        self._socket.bind((0, 0))
-        self._sequence = 0
+        self._kernel = Nfnetlink()
         self._guarded: frozenset[bytes] = frozenset()
 
     def guard(self, addresses: Iterable[bytes]) -> None:
@@ -54,13 +43,13 @@ class Gate:
             return
         changes = self._rules(wanted)
         try:
-            self._commit(changes)
+            self._kernel.commit(changes)
         except OSError as error:
             if error.errno not in (errno.EEXIST, errno.EINVAL, errno.EBUSY):
                 raise
             # What an older version left is of another shape.
             self.remove()
-            self._commit(changes)
+            self._kernel.commit(changes)
         self._guarded = wanted
 
     def hold(self, addresses: Sequence[tuple[bytes, int]]) -> None:
@@ -77,26 +66,26 @@ class Gate:
         if not again:
             return
         try:
-            self._commit(again)
+            self._kernel.commit(again)
         except OSError as error:
             if error.errno != errno.ENOENT:
                 raise
             # One of them had run out, or somebody flushed all tables: make all be there, then renew.
-            self._commit([*self._rules(self._guarded), *first, *again])
+            self._kernel.commit([*self._rules(self._guarded), *first, *again])
 
     def remove(self) -> None:
         """Leave nothing in the kernel. Raises OSError."""
         self._guarded = frozenset()
         for family in (NFPROTO_ARP, NFPROTO_INET):
             try:
-                self._commit([nft.remove_table(family, self._table)])
+                self._kernel.commit([nft.remove_table(family, self._table)])
             except OSError as error:
                 if error.errno != errno.ENOENT:
                     raise
 
     def close(self) -> None:
         """Close the socket; the tables stay."""
-        self._socket.close()
+        self._kernel.close()
 
     def _rules(self, addresses: frozenset[bytes]) -> list[bytes]:
         table = self._table
@@ -141,19 +130,3 @@ class Gate:
                 )
             )
         return changes
-
-    def _commit(self, messages: Sequence[bytes]) -> None:
-        """One transaction; the kernel carries it out within the send. Raises OSError."""
-        first = self._sequence
-        self._sequence = (first + len(messages) + 2) & 0x7FFFFFFF
-        self._socket.send(nft.batch(messages, first))
-        failed = 0
-        while True:
-            try:
-                answer = self._socket.recv(_RECV_OCTETS)
-            except BlockingIOError:
-                break
-            for _, number in nft.errors(answer):
-                failed = failed or number
-        if failed:
-            raise OSError(failed, os.strerror(failed))

@@ -309,6 +309,7 @@ class Machine:
     def _apply(self, section: VrrpSection) -> None:
         """Make the instances be those of the section."""
         self._turn.pacing.configure(section)
+        self._upkeep.prepare(section)
         wanted = {key_of(config): config for config in section.instances}
         names = {config.name for config in section.instances}
         for key, running in self.instances.items():
@@ -336,7 +337,6 @@ class Machine:
         for instance in self.instances.values():
             self._look_at(instance)
         tracking.forget(self.instances.values(), self._turn)
-        self._upkeep.set_sysctls(section)
         if self._start_delay.holds(section, self._memories):
             start.remove_left_over(fresh, self._turn)
         else:

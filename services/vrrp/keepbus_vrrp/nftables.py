@@ -14,7 +14,7 @@ NFPROTO_INET, NFPROTO_ARP = 1, 3
 NFPROTO_IPV4, NFPROTO_IPV6 = 2, 10
 NEWTABLE, DELTABLE, NEWCHAIN, NEWRULE, DELRULE = 0, 2, 3, 6, 8
 NEWSET, NEWSETELEM, DELSETELEM = 9, 12, 14
-NF_INET_PRE_ROUTING, NF_INET_LOCAL_OUT, NF_ARP_OUT = 0, 3, 1
+NF_INET_PRE_ROUTING, NF_INET_LOCAL_IN, NF_INET_LOCAL_OUT, NF_ARP_OUT = 0, 1, 3, 1
 NLMSG_ERROR = 2
 NLM_F_REQUEST, NLM_F_ACK, NLM_F_CREATE, NLM_F_APPEND = 0x1, 0x4, 0x400, 0x800
 SET_F_TIMEOUT = 0x10
@@ -23,12 +23,13 @@ IPPROTO_ICMPV6 = 58
 _SUBSYSTEM = 10
 _BATCH_BEGIN, _BATCH_END = 0x10, 0x11
 _NESTED = 0x8000
-_META_NFPROTO, _META_L4PROTO = 15, 16
+_META_IIFNAME, _META_OIFNAME, _META_NFPROTO, _META_L4PROTO = 6, 7, 15, 16
+_IFNAMSIZ = 16
 _FIB_ADDRTYPE, _FIB_F_DADDR = 3, 2
 _RTN_LOCAL = 2
 _LOOKUP_F_INV = 1
 _REGISTER, _VERDICT_REGISTER = 1, 0
-_NF_DROP = 0
+_NF_DROP, _NF_ACCEPT = 0, 1
 
 _HEADER = struct.Struct("=IHHII")
 _NFGENMSG = struct.Struct("!BBH")
@@ -187,28 +188,52 @@ def is_not_in(name: str) -> bytes:
 
 def is_family(family: int) -> bytes:
     """Go on for packets of IPv4 or IPv6."""
-    return _meta(_META_NFPROTO) + _equals(bytes((family,)))
+    return _meta(_META_NFPROTO) + equals(bytes((family,)))
 
 
 def is_protocol(protocol: int) -> bytes:
     """Go on for packets of a transport protocol."""
-    return _meta(_META_L4PROTO) + _equals(bytes((protocol,)))
+    return _meta(_META_L4PROTO) + equals(bytes((protocol,)))
 
 
 def octet_is(base: int, offset: int, value: int) -> bytes:
     """Go on when an octet of the packet has this value."""
-    return load(base, offset, 1) + _equals(bytes((value,)))
+    return load(base, offset, 1) + equals(bytes((value,)))
 
 
 def is_for_this_host() -> bytes:
     """Go on when the destination is an address of this host."""
     lookup = _expression("fib", number(1, _REGISTER), number(2, _FIB_ADDRTYPE), number(3, _FIB_F_DADDR))
-    return lookup + _equals(struct.pack("=I", _RTN_LOCAL))
+    return lookup + equals(struct.pack("=I", _RTN_LOCAL))
+
+
+def comes_by(interface: str) -> bytes:
+    """Go on for packets that came by an interface."""
+    return _meta(_META_IIFNAME) + equals(interface.encode().ljust(_IFNAMSIZ, b"\0"))
+
+
+def leaves_by(interface: str) -> bytes:
+    """Go on for packets that leave by an interface."""
+    return _meta(_META_OIFNAME) + equals(interface.encode().ljust(_IFNAMSIZ, b"\0"))
+
+
+def counter() -> bytes:
+    """Count packets and octets."""
+    return _expression("counter")
 
 
 def drop() -> bytes:
     """The end of the packet."""
-    verdict = nested(2, nested(2, number(1, _NF_DROP)))
+    return _verdict(_NF_DROP)
+
+
+def accept() -> bytes:
+    """The end of this chain."""
+    return _verdict(_NF_ACCEPT)
+
+
+def _verdict(code: int) -> bytes:
+    verdict = nested(2, nested(2, number(1, code)))
     return _expression("immediate", number(1, _VERDICT_REGISTER), verdict)
 
 
@@ -216,7 +241,8 @@ def _meta(key: int) -> bytes:
     return _expression("meta", number(1, _REGISTER), number(2, key))
 
 
-def _equals(value: bytes) -> bytes:
+def equals(value: bytes) -> bytes:
+    """Go on when what was loaded is this."""
     return _expression("cmp", number(1, _REGISTER), number(2, 0), nested(3, attribute(1, value)))
 
 

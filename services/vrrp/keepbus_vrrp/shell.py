@@ -12,6 +12,7 @@ from typing import Any
 from keepbus.runtime.loop import Loop, boottime_ns
 from keepbus.runtime.machine import Effect, Event
 from keepbus_vrrp import effects, events, family
+from keepbus_vrrp.accept_filter import AcceptFilter, why
 from keepbus_vrrp.effects import Endpoint
 from keepbus_vrrp.gate import Gate
 from keepbus_vrrp.kernel import Kernel
@@ -44,6 +45,7 @@ class Shell:
         self._failing: set[str] = set()
         self._node = node
         self._gate: Gate | None = None
+        self._accept_filter = AcceptFilter(run_dir / "vrrp" / "accept")
         self._held: list[tuple[tuple[bytes, ...], int]] = []
         """Addresses of the adverts that left in this turn, each with the end of their lease."""
         self._wall_offset_ns = 0
@@ -65,6 +67,7 @@ class Shell:
             effects.WatchRoutes: self._watch_routes,
             effects.Sysctls: self._set_sysctls,
             effects.Guard: self._guard,
+            effects.Deny: self._deny,
             effects.OpenGate: self._open_gate,
         }
 
@@ -91,6 +94,7 @@ class Shell:
         for each in (*self._sockets.values(), *self._ah_sockets.values()):
             each.close()
         self._announcements.close()
+        self._accept_filter.close()
         if self._route_news is not None:
             self._route_news.close()
         self._kernel.close()
@@ -122,6 +126,13 @@ class Shell:
             announce = tuple(address.address for address in effect.addresses)
             answers.append(events.Installed(key, announce))
         return answers
+
+    def _deny(self, effect: effects.Deny) -> list[Event]:
+        try:
+            self._accept_filter.want(effect)
+        except OSError as error:
+            return [events.DenyChanged(why(error))]
+        return [events.DenyChanged("")]
 
     def _guard(self, effect: effects.Guard) -> list[Event]:
         try:

@@ -13,6 +13,7 @@ from keepbus.config.model import VrrpSection
 from keepbus.contracts.vrrp import VrrpState
 from keepbus.runtime.machine import Effect, Log
 from keepbus_vrrp import events, family, publication, strangers, vmac
+from keepbus_vrrp.accepting import Accepting
 from keepbus_vrrp.effects import STATICS, Sysctls, WatchRoutes
 from keepbus_vrrp.holdings import Held, Holdings, is_tracked
 from keepbus_vrrp.instance import Instance
@@ -38,6 +39,7 @@ class Upkeep:
         self._instances = instances
         self.statics = Statics(turn)
         self._watching = False
+        self._accepting = Accepting(turn)
         self._section = VrrpSection()
         self._settings: dict[str, str] = {}
         """Of the kernel, by path below /proc/sys."""
@@ -49,6 +51,7 @@ class Upkeep:
             events.RouteChanged: lambda event: self._lost.append(lambda held: held.lost_route(event.route)),
             events.RuleRemoved: lambda event: self._lost.append(lambda held: held.lost_rule(event.rule)),
             events.RoutesRead: self._on_routes_read,
+            events.DenyChanged: lambda event: self._accepting.changed(event.error),
         }
 
     def configure(self, section: VrrpSection) -> None:
@@ -64,9 +67,14 @@ class Upkeep:
             self._turn.effects.append(WatchRoutes(self._watching))
         if statics != self.statics.wanted:
             self.statics.apply(statics)
+        self._accepting.settle(section)
 
-    def set_sysctls(self, section: VrrpSection) -> None:
-        """Have the kernel settings that this configuration needs; before the instances run."""
+    def prepare(self, section: VrrpSection) -> None:
+        """Have what must be there before instances of this configuration hold an address."""
+        self._set_sysctls(section)
+        self._accepting.prepare(section)
+
+    def _set_sysctls(self, section: VrrpSection) -> None:
         self._section = section
         promoting = (each.interface for each in section.instances if each.promote_secondaries)
         settings = {f"net/ipv4/conf/{interface}/promote_secondaries": "1" for interface in promoting}
@@ -77,7 +85,7 @@ class Upkeep:
 
     def kernel_read(self) -> None:
         """Everything is known anew: an interface that was made again has the kernel's settings."""
-        self.set_sysctls(self._section)
+        self._set_sysctls(self._section)
         if self._settings:
             self._ask_settings()
 
@@ -130,7 +138,8 @@ class Upkeep:
         """The end."""
         if not keep:
             self.statics.drop()
-        self.set_sysctls(VrrpSection())
+            self._accepting.settle(VrrpSection())
+        self._set_sysctls(VrrpSection())
 
     def _ask_settings(self) -> None:
         self._turn.effects.append(Sysctls(tuple(self._settings.items())))
