@@ -45,6 +45,8 @@ def of_changed_instance(old: VrrpInstance, new: VrrpInstance) -> Iterator[str]:
     if dataclasses.replace(old, name=new.name) == new:
         return
     yield "keeps its state; if MASTER here: it sends an advert with the new values at once"
+    if (old.vmac, old.address_vmacs) != (new.vmac, new.address_vmacs):
+        yield "if MASTER here: the addresses move to another interface and MAC address, and are announced"
     if new.priority < old.priority:
         yield (
             f"if MASTER here: a peer with a priority above {new.priority} takes over, unless it has nopreempt"

@@ -126,6 +126,7 @@ def test_settings_of_the_kernel() -> None:
         "net/ipv4/conf/eth0/arp_filter": "1",
         "net/ipv4/conf/eth0/arp_announce": "2",
         "net/ipv6/conf/vrrp.51/disable_ipv6": "1",
+        "net/ipv4/conf/all/rp_filter": "0",
     }
 
 

@@ -79,3 +79,25 @@ def test_a_kept_file_that_is_garbage_is_nothing(tmp_path: Path) -> None:
     sysctls.want({ONE: "1"})
     sysctls.want({})
     assert (root / ONE).read_text() == "0"
+
+
+def test_rp_filter_of_all_is_moved_down_and_comes_back(tmp_path: Path) -> None:
+    """Features 6.5: where one interface must not filter, all must not, and the others go on filtering."""
+    root = tmp_path / "sys"
+    found = {"all": "1", "default": "0", "eth0": "0", "eth1": "2", "vrrp.51": "0"}
+    for interface, value in found.items():
+        path = root / "net/ipv4/conf" / interface / "rp_filter"
+        path.parent.mkdir(parents=True)
+        path.write_text(f"{value}\n", encoding="ascii")
+
+    def values() -> dict[str, str]:
+        paths = (root / "net/ipv4/conf").glob("*/rp_filter")
+        return {path.parent.name: path.read_text(encoding="ascii").strip() for path in paths}
+
+    wanted = {"net/ipv4/conf/vrrp.51/rp_filter": "0", "net/ipv4/conf/all/rp_filter": "0"}
+    moved = {"all": "0", "default": "1", "eth0": "1", "eth1": "2", "vrrp.51": "0"}
+    for _ in range(2):
+        assert Sysctls(tmp_path / "before", root).want(wanted) == []
+        assert values() == moved
+    assert Sysctls(tmp_path / "before", root).want({}) == []
+    assert values() == found

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 _ROOT = Path("/proc/sys")
+_INTERFACES = "net/ipv4/conf"
+_EVERY_RP_FILTER = f"{_INTERFACES}/all/rp_filter"
 
 
 class Sysctls:
@@ -27,7 +29,7 @@ class Sysctls:
     def want(self, wanted: Mapping[str, str]) -> list[str]:
         """Have these settings; others that were asked for get back the value of before. What could not be
         done, a sentence each; a setting of an interface that is not there is left for later."""
-        self._wanted = dict(wanted)
+        wanted = self._wanted = self._moved_down(wanted)
         complaints = []
         for name, value in wanted.items():
             found = self._read(name)
@@ -55,6 +57,19 @@ class Sysctls:
                     "set it again, or reload"
                 )
         return complaints
+
+    def _moved_down(self, wanted: Mapping[str, str]) -> dict[str, str]:
+        """The kernel takes the greater of an interface's rp_filter and that of all: where one wants none, all
+        have none, and every other interface keeps what it had by that (features 6.5)."""
+        moved: dict[str, str] = {}
+        every = self._before.get(_EVERY_RP_FILTER, self._read(_EVERY_RP_FILTER))
+        if wanted.get(_EVERY_RP_FILTER) == "0" and every not in (None, "0"):
+            for folder in sorted((self._root / _INTERFACES).iterdir()):
+                name = f"{_INTERFACES}/{folder.name}/rp_filter"
+                found = self._before.get(name, self._read(name))
+                if name not in wanted and found is not None and every is not None:
+                    moved[name] = max(found, every, key=int)
+        return moved | dict(wanted)
 
     def _read(self, name: str) -> str | None:
         try:

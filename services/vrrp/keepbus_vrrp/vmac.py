@@ -229,6 +229,8 @@ def sysctls(section: VrrpSection, links: Links) -> dict[str, str]:
                 wanted |= {f"{own6}/accept_ra": "0", f"{own6}/autoconf": "0"}
             else:
                 wanted[f"{own6}/disable_ipv6"] = "1"
+    if wanted:
+        wanted["net/ipv4/conf/all/rp_filter"] = "0"
     return wanted
 
 
