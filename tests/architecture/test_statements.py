@@ -31,10 +31,6 @@ STATEMENTS = [
 EXCEPTIONS = {
     "S6": "the kernel forwards nothing that is for 224.0.0.0/24 or ff02::/16",
     "K3": "forwarding is the kernel's",
-    "K4": "`no_accept` is not offered: the configuration refuses it",
-    "K5": "packets to the addresses of a master are accepted always: see K4",
-    "K6": "as K4; the default of keepalived is what there is",
-    "K7": "as K4",
     "K9": "redirects are the kernel's",
     "K10": "neighbour advertisements are taken by the kernel, in every state alike",
     "J1": "two versions side by side are not offered: keepalived has no keyword for it",
