@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -321,6 +322,34 @@ def test_r_l3_one_transaction_for_all_adverts_of_a_turn() -> None:
     scene = router.play.at(start + 0.25)
     assert len(scene.of(Advertise)) == 8
     assert len(scene.of(OpenGate)) == 1
+
+
+def test_r_l3_adverts_wait_a_quarter_of_their_interval_for_one_another() -> None:
+    """A transaction for many costs a tenth of one for each; the first one after a pause waits for nobody."""
+    router = Router(
+        *(
+            config(
+                name=f"VI_{n}",
+                virtual_router_id=n,
+                version=3,
+                advert_interval_us=100_000,
+                priority=100 + n,
+                virtual_addresses=(VirtualAddress(address=f"192.0.2.{n}", prefix=24, interface="eth0"),),
+            )
+            for n in range(1, 5)
+        )
+    )
+    start = router.become_master()
+    opened: list[int] = []
+    sent: list[int] = []
+    for millisecond in range(1, 1000):
+        scene = router.at(start + millisecond / 1000)
+        if millisecond > 200:  # by then all are masters
+            opened += [millisecond] * len(scene.of(OpenGate))
+            sent += [millisecond] * len(scene.of(Advertise))
+    assert len(sent) > 20
+    assert all(any(0 <= at - advert <= 25 for at in opened) for advert in sent if advert < 950)
+    assert all(later - earlier >= 25 for earlier, later in pairwise(opened))
 
 
 def test_r_l3_the_gate_goes_with_the_last_address() -> None:

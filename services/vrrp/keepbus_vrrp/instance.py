@@ -277,7 +277,8 @@ class Instance(Series):
         not_after_ns = self.lease.renew(turn.now_ns, self.terms)
         self.counters.adverts_sent += 1
         install = confirm or self.terms.leased
-        turn.opens_gate |= bool(self.terms.gated)
+        if self.terms.gated:
+            turn.open_gate(self.terms.interval_us, at_once=confirm)
         turn.effects.append(
             Advertise(
                 self.key,

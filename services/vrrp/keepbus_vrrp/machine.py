@@ -129,8 +129,8 @@ class Machine:
         # look, masters' adverts first. Else hundreds of takeovers would be one turn without a clock.
         if not events_ or type(events_[0]) not in _ANSWERS:
             timers.fire(now_ns)
-        if turn.opens_gate:
-            turn.opens_gate = False
+        if turn.gate_at_ns <= now_ns:
+            turn.gate_at_ns, turn.gate_opened_at_ns = NEVER, now_ns
             effects.append(OpenGate())
         if turn.transitions != self._reported_transitions and not self._stopped:
             self._reported_transitions = turn.transitions
@@ -143,9 +143,14 @@ class Machine:
         return effects
 
     def wake_at_ns(self) -> int | None:
-        """When the first timer is due; at once when something is still to be told."""
+        """When the first timer or the gate is due; at once when something is still to be told."""
         turn = self._turn
-        return turn.now_ns if turn.telling else turn.timers.next_at_ns()
+        if turn.telling:
+            return turn.now_ns
+        next_at_ns = turn.timers.next_at_ns()
+        if turn.gate_at_ns == NEVER:
+            return next_at_ns
+        return turn.gate_at_ns if next_at_ns is None else min(next_at_ns, turn.gate_at_ns)
 
     def _step_down_late(self) -> None:
         for instance in self.instances.values():

@@ -9,7 +9,7 @@ from keepbus_vrrp.netlink import Address
 from keepbus_vrrp.pacing import Pacing
 from keepbus_vrrp.record import Heard
 from keepbus_vrrp.telling import Telling
-from keepbus_vrrp.timers import Timers
+from keepbus_vrrp.timers import NEVER, NS_PER_US, Timers
 
 
 class Turn:
@@ -18,10 +18,11 @@ class Turn:
     __slots__ = (
         "boot_id",
         "effects",
+        "gate_at_ns",
         "gate_error",
+        "gate_opened_at_ns",
         "links",
         "now_ns",
-        "opens_gate",
         "pacing",
         "telling",
         "timers",
@@ -49,8 +50,18 @@ class Turn:
         self.pacing = Pacing()
         self.gate_error = ""
         """Why there is no lease below 1 s."""
-        self.opens_gate = False
-        """Adverts of this turn open the gate."""
+        self.gate_at_ns = NEVER
+        """By then the gate is to be opened for the adverts that left."""
+        self.gate_opened_at_ns = 0
+
+    def open_gate(self, interval_us: int, *, at_once: bool) -> None:
+        """An advert is on its way that opens the gate; not at_once: it was open, and may wait for others.
+
+        A transaction for many costs a tenth of one for each. Adverts wait a quarter of their interval at
+        most, of the whole one that the gate stays open without them.
+        """
+        gap_ns = 0 if at_once else interval_us * NS_PER_US // 4
+        self.gate_at_ns = min(self.gate_at_ns, max(self.now_ns, self.gate_opened_at_ns + gap_ns))
 
     def remove(self, key: str, addresses: tuple[Address, ...]) -> None:
         """Take addresses of the instance `key` off; own doings are not told by the kernel."""
