@@ -56,8 +56,12 @@ class Gate:
         """Let addresses pass for so many milliseconds from now on. Raises OSError."""
         again: list[bytes] = []
         first: list[bytes] = []
+        by_octets: dict[int, list[bytes]] = {4: [], 16: []}
+        for key, ms in addresses:
+            if ms > 0:
+                by_octets[len(key)].append(nft.element(key, ms))
         for family, octets in _SETS:
-            elements = [nft.element(key, ms) for key, ms in addresses if len(key) == octets and ms > 0]
+            elements = by_octets[octets]
             if elements:
                 put = nft.add_elements(family, self._table, f"held{octets}", elements)
                 # A timeout is only taken when the element is made: it goes and comes in one transaction.

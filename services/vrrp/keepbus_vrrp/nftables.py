@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 NFPROTO_INET, NFPROTO_ARP = 1, 3
 NFPROTO_IPV4, NFPROTO_IPV6 = 2, 10
@@ -143,12 +144,21 @@ def empty_set(family: int, table: str, name: str) -> bytes:
     return message(DELSETELEM, family, 0, text(1, table), text(2, name))
 
 
+# Written with each advert, and always the same few.
+@lru_cache(maxsize=16384)
+def _key(key: bytes) -> bytes:
+    return nested(1, attribute(1, key))
+
+
+@lru_cache(maxsize=1024)
+def _timeout(timeout_ms: int) -> bytes:
+    return attribute(4, _BE64.pack(timeout_ms))
+
+
 def element(key: bytes, timeout_ms: int = 0) -> bytes:
     """One element for `add_elements` and `remove_elements`; 0: it stays."""
-    parts = [nested(1, attribute(1, key))]
-    if timeout_ms:
-        parts.append(attribute(4, _BE64.pack(timeout_ms)))
-    return nested(1, *parts)
+    parts = _key(key) + _timeout(timeout_ms) if timeout_ms else _key(key)
+    return _ATTRIBUTE.pack(_ATTRIBUTE.size + len(parts), 1 | _NESTED) + parts
 
 
 def add_elements(family: int, table: str, name: str, elements: Iterable[bytes]) -> bytes:

@@ -57,10 +57,10 @@ class Turn:
     def open_gate(self, interval_us: int, *, at_once: bool) -> None:
         """An advert is on its way that opens the gate; not at_once: it was open, and may wait for others.
 
-        A transaction for many costs a tenth of one for each. Adverts wait a quarter of their interval at
+        A transaction for many costs a tenth of one for each. Adverts wait a third of their interval at
         most, of the whole one that the gate stays open without them.
         """
-        gap_ns = 0 if at_once else interval_us * NS_PER_US // 4
+        gap_ns = 0 if at_once else interval_us * NS_PER_US // 3
         self.gate_at_ns = min(self.gate_at_ns, max(self.now_ns, self.gate_opened_at_ns + gap_ns))
 
     def remove(self, key: str, addresses: tuple[Address, ...]) -> None:
