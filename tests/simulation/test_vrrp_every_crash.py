@@ -11,9 +11,8 @@ from dataclasses import replace
 
 import pytest
 from vrrp_invariants import Holders, lease_bound_ns, settled
-from vrrp_world import ADDRESS, Router
+from vrrp_world import Router, configured
 
-from keepbus.config.model import VrrpInstance
 from keepbus.runtime.machine import Effect, Event
 from keepbus.testing.wire import World
 
@@ -44,14 +43,10 @@ def story(interval_us: int) -> tuple[World, list[Mortal], Holders]:
         Mortal(
             world,
             number,
-            VrrpInstance(
-                name="VI_1",
-                interface="eth0",
-                virtual_router_id=51,
+            configured(
                 version=3,
                 advert_interval_us=interval_us,
                 priority=priority,
-                virtual_addresses=(ADDRESS,),
             ),
         )
         for number, priority in enumerate((200, 100))

@@ -11,9 +11,9 @@ from dataclasses import replace
 
 import pytest
 from keepbus_vrrp import hmac_trailer, ipv4, packet
-from vrrp_world import ADDRESS, MS, VIP, Router, S
+from vrrp_world import MS, VIP, Router, S, configured
 
-from keepbus.config.model import AuthHmac, HmacKey, VrrpInstance
+from keepbus.config.model import AuthHmac, HmacKey
 from keepbus.contracts.vrrp import VrrpState
 from keepbus.testing.wire import World
 
@@ -111,13 +111,9 @@ def play(seed: int, *, forged: bool, octet: int = 1) -> tuple[list[object], int,
         Router(
             world,
             number,
-            VrrpInstance(
-                name="VI_1",
-                interface="eth0",
-                virtual_router_id=51,
+            configured(
                 version=version,
                 priority=priority,
-                virtual_addresses=(ADDRESS,),
                 auth_hmac=secret,
             ),
         )

@@ -17,9 +17,8 @@ from keepbus_vrrp.instance import Instance
 from vrrp_invariants import Holders
 from vrrp_run import Run, describe, play
 from vrrp_story import story_of
-from vrrp_world import ADDRESS, MS, Router, S
+from vrrp_world import MS, Router, S, configured
 
-from keepbus.config.model import VrrpInstance
 from keepbus.contracts.vrrp import VrrpState
 from keepbus.testing.wire import World
 
@@ -91,13 +90,9 @@ def test_a_restart_within_the_lease_is_seen_by_nobody() -> None:
             Router(
                 world,
                 number,
-                VrrpInstance(
-                    name="VI_1",
-                    interface="eth0",
-                    virtual_router_id=51,
+                configured(
                     version=2 + seed % 2,
                     priority=100 + number,
-                    virtual_addresses=(ADDRESS,),
                 ),
             )
             for number in range(3)

@@ -7,9 +7,8 @@ Three routers of one second each unless said otherwise; a minute takes some mill
 from __future__ import annotations
 
 import pytest
-from vrrp_world import ADDRESS, MS, Router, S
+from vrrp_world import MS, Router, S, configured
 
-from keepbus.config.model import VrrpInstance
 from keepbus.contracts.vrrp import VrrpState
 from keepbus.testing.wire import World
 
@@ -25,13 +24,9 @@ def network(seed: int, *priorities: int, version: int = 3) -> tuple[World, list[
         Router(
             world,
             number,
-            VrrpInstance(
-                name="VI_1",
-                interface="eth0",
-                virtual_router_id=51,
+            configured(
                 version=version,
                 priority=priority,
-                virtual_addresses=(ADDRESS,),
             ),
         )
         for number, priority in enumerate(priorities)

@@ -11,7 +11,7 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from vrrp_world import ADDRESS
+from vrrp_world import configured
 
 from keepbus.config.model import VrrpInstance
 
@@ -104,16 +104,12 @@ def story_of(seed: int) -> Story:
         nopreempt = preempt == "off" or (preempt == "mixed" and pick.random() < 0.5)
         delayed = preempt == "delayed" and not nopreempt
         configs.append(
-            VrrpInstance(
-                name="VI_1",
-                interface="eth0",
-                virtual_router_id=51,
+            configured(
                 version=version,
                 advert_interval_us=interval_us,
                 priority=pick.choice((1, 50, 100, 100, 150, 200, 254)),
                 nopreempt=nopreempt,
                 preempt_delay_us=pick.choice((0, 3, 10)) * interval_us if delayed else 0,
-                virtual_addresses=(ADDRESS,),
             )
         )
         if number == 0 and pick.random() < 0.1:

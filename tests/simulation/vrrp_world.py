@@ -7,7 +7,7 @@ that the invariants do not believe what the machine says of itself.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from keepbus_vrrp import effects, events, ipv4
 from keepbus_vrrp.instance import Instance
@@ -31,6 +31,13 @@ ADDRESS = VirtualAddress(address="192.0.2.1", prefix=24, interface="eth0")
 _INTERFACE = 2
 _VERSION, _VRID, _PRIORITY = 20, 21, 22
 """Where they stand in a datagram without IP options."""
+
+
+def configured(**fields: Any) -> VrrpInstance:
+    """The one virtual router of a simulated wire; fields are those that differ."""
+    return VrrpInstance(
+        name="VI_1", interface="eth0", virtual_router_id=51, virtual_addresses=(ADDRESS,), **fields
+    )
 
 
 class Heard(NamedTuple):

@@ -47,9 +47,7 @@ class Kernel:
         self._news = _open(_GROUPS)
         self._news.setblocking(False)
         self._news.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER_OCTETS)
-        program = ctypes.create_string_buffer(netlink.ignore_own(self.port))
-        fprog = _FilterProgram(len(program) // 8, ctypes.addressof(program))
-        self._news.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, bytes(fprog))
+        attach_filter(self._news, netlink.ignore_own(self.port))
         self._sequence = 0
         self._removed: set[tuple[int, bytes]] = set()
         """IPv6 addresses that this process took off: the kernel tells that as if somebody else had."""
@@ -201,6 +199,13 @@ class Kernel:
             if not done.interrupted:
                 break
         return found
+
+
+def attach_filter(news: socket.socket, program: bytes) -> None:
+    """Let the kernel hand on only what a classic BPF program keeps. Raises OSError."""
+    instructions = ctypes.create_string_buffer(program, len(program))
+    described = _FilterProgram(len(program) // 8, ctypes.addressof(instructions))
+    news.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, bytes(described))
 
 
 def drain(news: socket.socket) -> None:

@@ -7,7 +7,6 @@ the protocol keepalived, and own doings; and a dump is filtered by the kernel to
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 import socket
@@ -18,11 +17,10 @@ from keepbus.runtime.machine import Event
 from keepbus_vrrp import route_codec, rule_codec
 from keepbus_vrrp.attributes import HEADER
 from keepbus_vrrp.events import RouteChanged, RoutesRead, RuleRemoved
-from keepbus_vrrp.kernel import drain
+from keepbus_vrrp.kernel import attach_filter, drain
 from keepbus_vrrp.route_codec import RTM_DELROUTE, RTM_NEWROUTE, RouteKey
 from keepbus_vrrp.rule_codec import RTM_DELRULE, RTM_NEWRULE
 
-_SO_ATTACH_FILTER = 26
 _SOL_NETLINK, _ADD_MEMBERSHIP, _GET_STRICT_CHK = 270, 1, 12
 _GROUPS = (7, 8, 11, 19)
 """RTNLGRP_IPV4_ROUTE, _IPV4_RULE, _IPV6_ROUTE, _IPV6_RULE."""
@@ -43,10 +41,7 @@ class RouteNews:
             socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE
         )
         self._news.setblocking(False)
-        program = ctypes.create_string_buffer(_filter(own_port))
-        length = (len(program) - 1) // 8
-        fprog = _FilterProgram(length, ctypes.addressof(program))
-        self._news.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, bytes(fprog))
+        attach_filter(self._news, _filter(own_port))
         self._news.bind((0, 0))
         for group in _GROUPS:
             self._news.setsockopt(_SOL_NETLINK, _ADD_MEMBERSHIP, group)
@@ -98,10 +93,6 @@ class RouteNews:
     def close(self) -> None:
         """Close it."""
         self._news.close()
-
-
-class _FilterProgram(ctypes.Structure):
-    _fields_ = (("length", ctypes.c_ushort), ("instructions", ctypes.c_void_p))
 
 
 def _messages(octets: bytes) -> list[tuple[int, int, bytes]]:
