@@ -6,7 +6,7 @@ import random
 from typing import Any
 
 import pytest
-from keepbus_vrrp import machine
+from keepbus_vrrp import packet
 from keepbus_vrrp.events import Received
 from vrrp_router import ENDPOINT, HIGHER, Router, advert
 
@@ -23,13 +23,13 @@ def together(*events: Received) -> Received:
 def examined(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     """Every datagram that is looked at from now on."""
     seen: list[bytes] = []
-    examine = machine.packet.examine
+    examine = packet.examine
 
     def spy(octets: bytes, *others: Any) -> Any:
         seen.append(octets)
         return examine(octets, *others)
 
-    monkeypatch.setattr(machine.packet, "examine", spy)
+    monkeypatch.setattr(packet, "examine", spy)
     return seen
 
 

@@ -27,9 +27,7 @@ from keepbus.runtime.machine import (
 from keepbus_vrrp import (
     demotion,
     events,
-    family,
     fitness,
-    packet,
     reload,
     start,
     strangers,
@@ -38,21 +36,18 @@ from keepbus_vrrp import (
     vmac,
 )
 from keepbus_vrrp.answers import Answers
-from keepbus_vrrp.drops import Drops
-from keepbus_vrrp.effects import Endpoint, Forget, Gather, OpenGate, ReadKernel, Recall
-from keepbus_vrrp.election import receive
-from keepbus_vrrp.flood import Flood
+from keepbus_vrrp.effects import Forget, Gather, OpenGate, ReadKernel, Recall
 from keepbus_vrrp.group import Groups
 from keepbus_vrrp.guarding import Guarding
 from keepbus_vrrp.instance import Instance, key_of
 from keepbus_vrrp.lease import outlived, step_down
 from keepbus_vrrp.patience import patience_ns
 from keepbus_vrrp.placement import Placement
-from keepbus_vrrp.refusal import Refused
+from keepbus_vrrp.reception import Reception
 from keepbus_vrrp.report import report
 from keepbus_vrrp.start_delay import StartDelay
 from keepbus_vrrp.statistics import Statistics
-from keepbus_vrrp.timers import NEVER, NS_PER_US
+from keepbus_vrrp.timers import NEVER
 from keepbus_vrrp.turn import Turn
 from keepbus_vrrp.upkeep import Upkeep
 
@@ -81,8 +76,7 @@ class Machine:
         self._groups = Groups(self._turn)
         self._vmacs = vmac.VirtualMacs(self._turn, self.instances, node)
         self._placement = Placement(self._turn, self._vmacs)
-        self._drops = Drops()
-        self._flood = Flood(self._turn, self._drops)
+        self._reception = Reception(self._turn, self._placement)
         self._start_delay = StartDelay(self._turn, self._begin)
         self._reported_transitions = 0
         self._gather_ns = 0
@@ -102,7 +96,7 @@ class Machine:
             events.LinkChanged: self._on_link_changed,
             events.AddressChanged: self._on_address_changed,
             events.ForwardingChanged: self._on_forwarding_changed,
-            events.Received: self._on_received,
+            events.Received: self._reception.receive,
             events.ListenFailed: self._on_listen_failed,
             **Answers(self.instances, self._upkeep.install_failed).handlers,
             **self._upkeep.handlers,
@@ -156,77 +150,6 @@ class Machine:
         for instance in self.instances.values():
             if outlived(instance):
                 step_down(instance)
-
-    # Packets
-
-    def _on_received(self, event: events.Received) -> None:
-        endpoint, datagrams = event
-        routers = self._placement.routers.get(endpoint)
-        if routers is None:
-            return
-        if endpoint in self._placement.virtual:
-            datagrams = self._placement.own(endpoint, datagrams)
-        datagrams = self._flood.admit(endpoint, datagrams, routers)
-        _, _, _, _, first_octet, header_octets, ttl_at, source_at, *_ = family.BY_NAME[endpoint[1]]
-        router_id_at = header_octets + 1
-        for datagram, at_ns in datagrams:
-            if len(datagram) <= router_id_at:
-                continue
-            instance = routers.get(datagram[router_id_at])
-            content = datagram[source_at:]
-            # An advert equal to the last accepted one of this instance in this state has passed every check.
-            if (
-                instance is not None
-                and instance.familiar == content
-                and instance.familiar_ttl == datagram[ttl_at]
-                and instance.ear.deaf_index != endpoint[0]
-                and datagram[0] == first_octet
-            ):
-                instance.counters.adverts_received += 1
-                if at_ns > instance.last_advert_at_ns:
-                    instance.last_advert_at_ns = at_ns
-                    timer = instance.timer
-                    due_at_ns = at_ns + instance.wait_us * NS_PER_US
-                    if due_at_ns >= timer.armed_at_ns:
-                        timer.due_at_ns = due_at_ns
-                    else:
-                        self._turn.timers.arm(timer, due_at_ns)
-            else:
-                self._examine(routers, endpoint, datagram, content, at_ns)
-
-    def _examine(
-        self, routers: dict[int, Instance], endpoint: Endpoint, datagram: bytes, content: bytes, at_ns: int
-    ) -> None:
-        spoken = family.BY_NAME[endpoint[1]]
-        _, message = packet.split(datagram, spoken)
-        instance = routers.get(message[1]) if len(message) > 1 else None
-        if instance is not None and instance.ear.deaf_index == endpoint.interface_index:
-            return
-        expected = None if instance is None else instance.expected
-        advert = packet.examine(
-            datagram,
-            spoken,
-            expected,
-            self._placement.groups[endpoint],
-            self._placement.local[endpoint],
-            self._turn.wall_ns,
-        )
-        if isinstance(advert, Refused):
-            at = spoken.source_at
-            sender = datagram[at : at + spoken.address_octets]
-            if instance is not None:
-                instance.counters.drop(advert.reason)
-                instance.disagreements.refused(sender, advert.reason, advert.detail, self._turn.now_ns)
-            name = "" if instance is None else instance.config.name
-            link = self._turn.links.by_index(endpoint[0])
-            interface = "" if link is None else link.name
-            source = family.text(sender)
-            self._turn.effects.extend(
-                self._drops.tell(self._turn.now_ns, interface, name, source, advert.reason, advert.detail)
-            )
-            return
-        assert instance is not None  # an unknown virtual router id is refused
-        receive(instance, advert, content, at_ns)
 
     # Interfaces and addresses
 
