@@ -122,6 +122,7 @@ def _accept(instance: Instance, advert: Advert, at_ns: int) -> None:
     instance.wishes_master = False
     if advert.interval_us != instance.master_interval_us:
         instance.master_interval_us = advert.interval_us  # L1
+        instance.turn.other_pace = True
         instance.publish()
         if advert.interval_us > 10 * instance.terms.interval_us:  # L5
             text = (

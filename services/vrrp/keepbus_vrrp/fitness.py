@@ -26,7 +26,7 @@ def look_at(instance: Instance, placement: Placement) -> None:
     if instance.faults and instance.state is not VrrpState.FAULT:
         instance.become_fault(instance.faults[0])
     elif instance.state is VrrpState.FAULT and not (
-        instance.faults or instance.tracking.waits or (group is not None and group.faulty)
+        instance.faults or instance.tracking.waits or (group is not None and not group.is_ready)
     ):
         instance.become_backup("all that was missing is there again", instance.rejoin_wait_us, {})
     elif instance.faults != known:

@@ -49,6 +49,12 @@ class Group(Series):
         """The first member that lacks something."""
         return next((member for member in self.members if member.faults), None)
 
+    @property
+    def is_ready(self) -> bool:
+        """No member lacks anything or waits for a tracker's first word: else none leaves FAULT, and none
+        begins as MASTER (features 5.3, 8)."""
+        return not any(member.faults or member.tracking.waits for member in self.members)
+
     # What instances ask and tell
 
     def admits(self, member: Instance) -> bool:
@@ -81,7 +87,9 @@ class Group(Series):
         """Before the members start: a group in FAULT or BACKUP says so first (features 5.3)."""
         if self.faulty is not None:
             self._enter(VrrpState.FAULT, self._fault())
-        elif not all(each.is_owner and each.config.state is InitialState.MASTER for each in self.members):
+        elif not self.is_ready or not all(
+            each.is_owner and each.config.state is InitialState.MASTER for each in self.members
+        ):
             self._enter(VrrpState.BACKUP, "started")
 
     def begun(self) -> None:

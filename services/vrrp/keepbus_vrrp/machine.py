@@ -129,6 +129,9 @@ class Machine:
         if turn.transitions != self._reported_transitions and not self._stopped:
             self._reported_transitions = turn.transitions
             turn.telling.say_of(self, self._report)
+            turn.other_pace = True
+        if turn.other_pace:
+            turn.other_pace = False
             self._gather()
         if turn.telling:
             next_at_ns = timers.next_at_ns()

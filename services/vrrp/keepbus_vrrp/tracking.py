@@ -154,6 +154,7 @@ def move(instance: Instance, skew_before_us: int) -> None:
     """A backup's timer moves by the difference of the skews (features 5.5), a master's next advert has the
     new priority (P5)."""
     instance.derive()
+    instance.turn.other_pace = True
     if instance.state is VrrpState.MASTER:
         instance.take_master(instance.source, instance.effective_priority)
     elif instance.state is VrrpState.BACKUP:

@@ -23,6 +23,7 @@ class Turn:
         "gate_opened_at_ns",
         "links",
         "now_ns",
+        "other_pace",
         "pacing",
         "telling",
         "timers",
@@ -45,6 +46,8 @@ class Turn:
         """The kernel's."""
         self.transitions = 0
         """Of all instances since the start."""
+        self.other_pace = False
+        """A priority or a learned interval changed: adverts may lie in the sockets for another while."""
         self.verdicts: dict[tuple[str, str], Heard] = {}
         """The last one on everything that was heard of, by kind and name."""
         self.pacing = Pacing()
