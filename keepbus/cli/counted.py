@@ -24,6 +24,11 @@ def adverts(counted: vrrp.Statistics, *, verbose: bool) -> Iterator[str]:
         shown.append(f"master {became} time{'s' * (became != 1)}, released {counted.released_master}")
     if shown:
         yield f"adverts: {', '.join(shown)}"
+    if counted.clock_skews_us:
+        skews = (
+            f"{clean(sender)} {_skew(skew_us)}" for sender, skew_us in sorted(counted.clock_skews_us.items())
+        )
+        yield f"clocks of senders: {', '.join(skews)}"
     lateness = _lateness(counted)
     if lateness:
         yield lateness
@@ -36,6 +41,10 @@ def errors(counted: vrrp.Statistics, paint: Paint, *, verbose: bool) -> Iterator
         yield paint(f"refused or odd: {', '.join(found)}", "yellow")
     elif verbose:
         yield "refused or odd: none"
+
+
+def _skew(skew_us: int) -> str:
+    return f"{lateness(abs(skew_us))} {'ahead' if skew_us > 0 else 'behind'}"
 
 
 def _lateness(counted: vrrp.Statistics) -> str:

@@ -161,6 +161,9 @@ def _instances(node: Node, paint: Paint, width: int | None, verbose: bool) -> It
             yield paint(f"    demoted: stays behind everybody else until `{undo}`", "yellow")
         yield from table(tracked.trackers(instance, node, paint), indent=4)
         yield f"    {_addresses(instance, paint)}"
+        wire = _wire(instance, verbose=verbose)
+        if wire:
+            yield f"    {wire}"
         for vmac in instance.vmacs:
             yield f"    virtual MAC: {clean(vmac)}"
         for held in (*instance.virtual_routes, *instance.virtual_rules):
@@ -199,6 +202,20 @@ def _addresses(instance: vrrp.Instance, paint: Paint) -> str:
     kind = f" by {clean(instance.lease_kind)}" if instance.lease_kind else ""
     lease = f" (lease {duration(instance.lease_us * 1000)}{kind})" if instance.lease_us else " (no lease)"
     return f"{clean(' '.join(instance.virtual_addresses)) or 'no addresses'}: {held}{lease}"
+
+
+_FORMS = {"message": "of the message alone (RFC 9568)", "pseudo": "with a pseudo-header (RFC 5798)"}
+
+
+def _wire(instance: vrrp.Instance, *, verbose: bool) -> str:
+    """Where adverts go and how they are summed up, if that is not as everywhere."""
+    words = []
+    if instance.unicast_peers:
+        words.append(f"unicast to {clean(', '.join(instance.unicast_peers))}")
+    form = instance.checksum_form
+    if form and (verbose or form != "pseudo"):
+        words.append(f"checksums {_FORMS.get(form, clean(form))}")
+    return ", ".join(words)
 
 
 def _held(name: str, instance: vrrp.Instance, paint: Paint) -> str:

@@ -129,6 +129,11 @@ class Instance(Body):
     within 1 to 254; that of an owner (255) is never changed."""
     demoted: bool = False
     """By `keepbus demote`: it holds elections with priority 1 until that is undone."""
+    unicast_peers: tuple[str, ...] = ()
+    """To whom adverts go; empty when they go to the multicast group."""
+    checksum_form: str = ""
+    """Of the adverts that are sent: `message` or `pseudo`, as `v3_checksum` names them; empty where there is
+    only one form."""
     vmacs: tuple[str, ...] = ()
     """Interfaces with a virtual MAC address, each as NAME MAC; up only while this router is master."""
     rivals: tuple[str, ...] = ()
@@ -189,6 +194,9 @@ class Statistics(Body):
     """Largest lateness of an advert or a timer, microseconds."""
     lateness_us_counts: tuple[int, ...] = ()
     """How many were late by less than 1, 2, 4, 8, … microseconds, each counted in the first that holds it."""
+    clock_skews_us: dict[str, int] = field(default_factory=dict)
+    """By sender of adverts with `auth_hmac`: how far its clock was ahead of ours at its last one,
+    microseconds; the delay of the network counts as lateness. Empty where clocks do not count."""
     disagreements: tuple[str, ...] = ()
     """What others with this virtual router id are configured with otherwise, a sentence each that names the
     sender; it stands while adverts like that come."""

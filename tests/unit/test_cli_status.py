@@ -155,6 +155,39 @@ def test_counters_errors_and_lateness_are_shown_without_zeros() -> None:
     assert "    timers late: p50 48 us, p99 3.1 ms, max 3.5 ms\n" in page
 
 
+@pytest.mark.parametrize(
+    ("fields", "verbose", "words"),
+    [
+        (
+            {"unicast_peers": ("10.0.0.2", "10.0.0.3")},
+            False,
+            "    unicast to 10.0.0.2, 10.0.0.3\n",
+        ),
+        (
+            {"unicast_peers": ("10.0.0.2",), "checksum_form": "message"},
+            False,
+            "    unicast to 10.0.0.2, checksums of the message alone (RFC 9568)\n",
+        ),
+        ({"checksum_form": "pseudo"}, True, "    checksums with a pseudo-header (RFC 5798)\n"),
+    ],
+)
+def test_where_adverts_go_and_how_they_are_summed_up(
+    fields: dict[str, Any], verbose: bool, words: str
+) -> None:
+    shown = node(("vrrp", change(INSTANCE, **fields)))
+    page = "\n".join(as_text(shown, Path("/run/keepbus"), Paint(False), None, verbose=verbose))
+    assert words in page
+    usual = text(node(("vrrp", change(INSTANCE, checksum_form="pseudo"))))
+    assert "unicast" not in usual
+    assert "checksums" not in usual
+
+
+def test_x8_clocks_of_senders_are_shown() -> None:
+    skews = {"10.0.0.3": -2_600_000, "10.0.0.2": 850}
+    page = text(node(("vrrp", INSTANCE), ("vrrp", change(STATISTICS, clock_skews_us=skews))))
+    assert "    clocks of senders: 10.0.0.2 850 us ahead, 10.0.0.3 2.6 s behind\n" in page
+
+
 def test_the_age_of_a_backups_last_advert_is_that_when_it_was_counted() -> None:
     backup = change(INSTANCE, state=vrrp.VrrpState.BACKUP, holds_addresses=False)
     found = states(("vrrp", backup), ("vrrp", STATISTICS))

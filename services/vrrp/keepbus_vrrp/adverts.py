@@ -38,15 +38,16 @@ class Adverts:
         if guard is not None and guard.signs:
             sequence = guard.next(wall_ns)
             return self._terms.advert(
-                priority, source, message_sum=self._message_sum, guard=guard, sequence=sequence
+                priority, source, message_sum=self.sends_message_sum, guard=guard, sequence=sequence
             )
         if not self._copies or self._kept != (priority, source):
             self._kept = priority, source
-            self._copies = self._terms.advert(priority, source, message_sum=self._message_sum)
+            self._copies = self._terms.advert(priority, source, message_sum=self.sends_message_sum)
         return self._copies
 
     @property
-    def _message_sum(self) -> bool:
+    def sends_message_sum(self) -> bool:
+        """The form in use: configured, else learned (C5)."""
         assert self._terms is not None
         configured = self._terms.message_sum
         return self.message_sum if configured is None else configured

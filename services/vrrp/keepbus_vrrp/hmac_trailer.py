@@ -71,7 +71,7 @@ class Policy:
 class Guard:
     """What one virtual router remembers of numbers, sent and received."""
 
-    __slots__ = ("_marks", "_sent", "_skewed", "_window", "policy")
+    __slots__ = ("_marks", "_sent", "_skewed", "_window", "policy", "skews_us")
 
     def __init__(self, policy: Policy) -> None:
         self.policy = policy
@@ -81,6 +81,8 @@ class Guard:
         """Sources whose clock is off by more than half the window, as was told (X8)."""
         self._marks: dict[bytes, int] = {}
         """Last accepted number by source, the least recently heard first."""
+        self.skews_us: dict[bytes, int] = {}
+        """By source: how far its clock was ahead of ours at its last advert, where clocks count (X8)."""
 
     def check(
         self, family: int, source: bytes, message: bytes, trailer: bytes, wall_ns: int
@@ -115,6 +117,9 @@ class Guard:
             oldest = next(iter(self._marks))
             del self._marks[oldest]
             self._skewed.discard(oldest)
+            self.skews_us.pop(oldest, None)
+        if self._window:
+            self.skews_us[source] = self.skew_us(sequence, wall_ns)
         if abs(ahead(sequence, clock(wall_ns))) * 2 <= self._window or not self._window:
             self._skewed.discard(source)
         elif source not in self._skewed:
@@ -131,6 +136,7 @@ class Guard:
         """Go on with the numbers of the guard of another configuration: keys may be rolled over."""
         if isinstance(other, Guard):
             self._sent, self._marks, self._skewed = other._sent, other._marks, other._skewed
+            self.skews_us = other.skews_us if self._window else {}
 
     def reign(self) -> None:
         """Nothing begins anew for a new master."""

@@ -200,6 +200,7 @@ class Instance(Series):
             self.turn.effects.append(Log("info", text))
             self.adverts.message_sum = message_sum
             self.derive()
+            self.publish()
 
     # States
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from keepbus.config.model import ChecksumForm
 from keepbus.contracts import vrrp as contracts
 from keepbus.contracts.vrrp import VrrpState
 from keepbus.runtime.machine import Effect, Log, Publish
-from keepbus_vrrp import family, vmac
+from keepbus_vrrp import family, hmac_trailer, vmac
 from keepbus_vrrp.record import Record, placed
 from keepbus_vrrp.sentences import seconds
 from keepbus_vrrp.timers import NS_PER_US
@@ -50,6 +51,8 @@ def state(instance: Instance) -> Publish:
             faults=instance.faults,
             trackers=instance.tracking.parts,
             demoted=instance.demoted,
+            unicast_peers=tuple(peer.address for peer in config.unicast_peers or ()),
+            checksum_form=_checksum_form(instance),
             vmacs=tuple(f"{each.name} {each.mac}" for each in vmac.interfaces(config)),
             rivals=instance.rivals.addresses,
             unheard=instance.rivals.unheard,
@@ -100,6 +103,20 @@ def _lease_kind(instance: Instance) -> str:
     return "lifetime" if instance.terms.leased else "gate"
 
 
+def _checksum_form(instance: Instance) -> str:
+    if instance.config.version == 2 or instance.terms.family is family.IPV6:
+        return ""
+    form = ChecksumForm.MESSAGE if instance.adverts.sends_message_sum else ChecksumForm.PSEUDO
+    return form.value
+
+
+def _clock_skews_us(instance: Instance) -> dict[str, int]:
+    guard = instance.adverts.guard
+    if not isinstance(guard, hmac_trailer.Guard):
+        return {}
+    return {family.text(source): skew_us for source, skew_us in guard.skews_us.items()}
+
+
 def address(instance: Instance, address: bytes, action: str, detail: str = "") -> Publish:
     """A virtual address was added, lost or refused."""
     return Publish(
@@ -136,6 +153,7 @@ def statistics(instance: Instance) -> contracts.Statistics:
         last_advert_ns=last_ns + instance.turn.wall_offset_ns if last_ns else 0,
         lateness_us_max=counted.lateness_ns_max // NS_PER_US,
         lateness_us_counts=counted.lateness_counts(),
+        clock_skews_us=_clock_skews_us(instance),
         disagreements=instance.disagreements.sentences(instance),
     )
 
