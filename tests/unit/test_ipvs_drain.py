@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
+from ipvs_pair import PAIR, SORRY, A, B, S
 from ipvs_play import Play, check_of, real, virtual
 from keepbus_ipvs.effects import Remember
 
 from keepbus.contracts import ipvs as contract
 from keepbus.contracts.checker import Verdict
 
-A, B = "172.16.1.3", "172.16.1.4"
-SORRY = "172.16.1.99"
-S, T = "-t 172.16.1.254:80", "-t 172.16.1.253:80"
-PAIR = virtual(real(A), real(B, 2), sorry=SORRY)
+T = "-t 172.16.1.253:80"
 OTHER = virtual(real(A), address="172.16.1.253")
 
 

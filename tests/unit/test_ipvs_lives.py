@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+from ipvs_pair import KEY, PAIR, SORRY, A, B, S, started
 from ipvs_play import WALL_NS, Play, check_of, only_entry, real, virtual
+from keepbus_ipvs.effects import ReadTable, Remember, Write
 from keepbus_ipvs.events import RECORDED, Opened, Written
 from keepbus_ipvs.machine import Machine
 from keepbus_ipvs.pool import pool_of
-from keepbus_ipvs.table import AF_INET, TCP, Entry, Service, ServiceKey
 
 from keepbus.config import ipvs_drivers
 from keepbus.config.model import IpvsSection
@@ -18,19 +20,6 @@ from keepbus.contracts.common import Status
 from keepbus.contracts.message import Header, Message, topic_of
 from keepbus.runtime.machine import BusMessage, Exit, Withdraw
 from keepbus.runtime.recorder import Recorder, turns
-
-A, B = "172.16.1.3", "172.16.1.4"
-SORRY = "172.16.1.99"
-S = "-t 172.16.1.254:80"
-PAIR = virtual(real(A), real(B, 2), sorry=SORRY)
-KEY = pool_of(PAIR).keys[0]
-FOREIGN = Entry(Service(ServiceKey(AF_INET, TCP, "203.0.113.7", 443), "rr"), {})
-
-
-def started(*servers: object, **options: object) -> Play:
-    play = Play(**options)  # type: ignore[arg-type]
-    play.configure(*(servers or (PAIR,)))  # type: ignore[arg-type]
-    return play
 
 
 def crashed(play: Play) -> Play:
@@ -161,6 +150,23 @@ class TestReload:
         play.configure(PAIR, virtual(real(A, 9), address="172.16.1.253"))
         assert play.take() == ["-e -t 172.16.1.253:80 -r 172.16.1.3:80 -g -w 9"]
         assert [state.name for state in play.told(contract.VirtualServer)] == ["[172.16.1.253]:tcp:80"]
+
+    @pytest.mark.parametrize("unchanged", [1, 1000])
+    def test_one_change_costs_one_command_beside_any_number_of_others(self, unchanged: int) -> None:
+        others = [virtual(real(A), address=f"10.0.{each >> 8}.{each & 255}") for each in range(unchanged)]
+        play = started(PAIR, *others)
+        play.wait(10)
+        play.take()
+        play.turns.clear()
+        play.effects.clear()
+        play.configure(virtual(real(A), real(B, 3), sorry=SORRY), *others)
+        assert play.take() == [f"-e {S} -r {B}:80 -g -w 3"]
+        assert len(play.of(Write)) == 1
+        assert not play.of(ReadTable)
+        assert not play.of(Remember)
+        # Nothing is told of those others either, and it is all over at once.
+        assert [body.name for body in play.told(contract.VirtualServer)] == [PAIR.name]
+        assert len(play.turns) == 2
 
     def test_new_address_comes_before_the_old_one_leaves(self) -> None:
         play = started()

@@ -5,29 +5,16 @@ from __future__ import annotations
 import itertools
 
 import pytest
+from ipvs_pair import FOREIGN, KEY, PAIR, A, B, S, started
 from ipvs_play import SECOND, WALL_NS, Play, check_of, real, verdict_message, virtual
 from keepbus_ipvs.effects import Open, ReadTable, Remember, Write
 from keepbus_ipvs.events import Opened, Written
 from keepbus_ipvs.pool import pool_of
-from keepbus_ipvs.table import AF_INET, TCP, Entry, Service, ServiceKey
 
 from keepbus.contracts import ipvs as contract
 from keepbus.contracts.checker import Verdict
 from keepbus.contracts.common import Status
 from keepbus.runtime.machine import BusMessage, Log, Publish
-
-A, B = "172.16.1.3", "172.16.1.4"
-SORRY = "172.16.1.99"
-S = "-t 172.16.1.254:80"
-PAIR = virtual(real(A), real(B, 2), sorry=SORRY)
-KEY = pool_of(PAIR).keys[0]
-FOREIGN = Entry(Service(ServiceKey(AF_INET, TCP, "203.0.113.7", 443), "rr"), {})
-
-
-def started(*servers: object, **options: object) -> Play:
-    play = Play(**options)  # type: ignore[arg-type]
-    play.configure(*(servers or (PAIR,)))  # type: ignore[arg-type]
-    return play
 
 
 def is_change(effect: object) -> bool:
@@ -133,6 +120,18 @@ class TestVerdicts:
         assert play.take() == [f"-d {S} -r 172.16.1.3:80"]
         play.verdict(check_of(A), Verdict.UP)
         assert play.take() == [f"-a {S} -r 172.16.1.3:80 -g -w 1"]
+
+    def test_writing_comes_before_telling(self) -> None:
+        play = started()
+        for verdict in (Verdict.DOWN, Verdict.UP):
+            play.effects.clear()
+            play.verdict(check_of(A), verdict)
+            assert type(play.effects[0]) is Write
+            assert play.told(contract.RealServerChanged)
+        fresh = virtual(real(A), address="172.16.1.253")
+        play.effects.clear()
+        play.configure(PAIR, fresh)
+        assert [type(effect) for effect in play.effects[:2]] == [Remember, Write]
 
     def test_everything_names_the_verdict_as_its_cause(self) -> None:
         play = started()

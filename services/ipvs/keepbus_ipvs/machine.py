@@ -3,7 +3,8 @@
 Law of this file: one request to the driver is in flight, and a long table is read in slices and written in
 batches, between which the loop has its turn; nothing is written before the table was read and,
 after a restart, before the retained verdicts had their chance to arrive; a key is remembered before it is
-written and forgotten after it is removed, so that no death leaves an entry without an owner.
+written and forgotten after it is removed, so that no death leaves an entry without an owner. Writing comes
+before telling: a server that refuses is out of the table before anybody hears of it.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from keepbus_ipvs.diff import Command
 from keepbus_ipvs.drains import Departures, Drains
 from keepbus_ipvs.effects import Open, ReadSettings, Recall, Remember, Write, WriteSettings
 from keepbus_ipvs.events import Opened, Recalled, SettingsRead, SettingsWritten, TableRead, Written
+from keepbus_ipvs.kept import Kept
 from keepbus_ipvs.pool import Pool
 from keepbus_ipvs.pools import Pools
 from keepbus_ipvs.readings import Readings
@@ -35,6 +37,8 @@ SETTLE_NS = 1_500_000_000
 """How long a restarted process waits for the verdicts that the hub retains."""
 OPEN_AGAIN_NS = 5_000_000_000
 STOP_LIMIT_NS = 1_500_000_000
+
+_WRITING = (Remember, Write)
 
 Unsupported = Callable[[str, VirtualServer], str | None]
 """Driver and virtual server: why the one cannot carry the other, None when it can."""
@@ -56,7 +60,7 @@ class Machine:
         self._settings = Settings()
         self._section = IpvsSection()
         self._touched: dict[str, Pool] = {}
-        self._remembered: Remember | None = None
+        self._kept = Kept(self._table, self._drains, self._settings)
         self._first_start = False
         self._driver: str | None = None
         self._driver_detail = ""
@@ -83,7 +87,7 @@ class Machine:
             self._evaluate(pool)
         self._ask_driver({type(event) for event in events})
         self._publish()
-        return self._say.effects
+        return sorted(self._say.effects, key=_tells)
 
     def wake_at_ns(self) -> int | None:
         """See keepbus.runtime.machine.Machine."""
@@ -137,7 +141,7 @@ class Machine:
         for name in replaced.gone:
             self._touched.pop(name, None)
         self._say.withdraw(replaced.gone)
-        if self._remembered is None:
+        if not self._kept.is_known:
             self._say.effects.append(Recall())
         elif not self._stopping:
             if self._readings.at_ns is None:
@@ -145,11 +149,8 @@ class Machine:
             self._want(replaced.fresh)
 
     def _recall(self, event: Recalled) -> None:
-        self._remembered = Remember(*event)
+        self._kept.recall(event)
         self._first_start = not event.owned
-        self._table.owned.update(event.owned)
-        self._drains.all.update(event.drained)
-        self._settings.mine, self._settings.original = event.sync_daemon, event.timeouts
         for pool in self._pools.by_name.values():
             self._drains.mark(pool)
         for key in event.owned:
@@ -271,7 +272,7 @@ class Machine:
             self._evaluate(pool)
 
     def _evaluate(self, pool: Pool) -> None:
-        if self._settle_at_ns is not None or self._remembered is None or self._stopping:
+        if self._settle_at_ns is not None or not self._kept.is_known or self._stopping:
             return
         first = not pool.evaluated
         # At the start a missing quorum is news only when the sorry server has to stand in.
@@ -300,7 +301,7 @@ class Machine:
             self._say.changes(self._now_ns, all_of_them=True)
             self._say.effects.append(Exit(1))
             self._stop_at_ns = None
-        if self._busy or self._remembered is None:
+        if self._busy or not self._kept.is_known:
             return
         idle = not self._pools.by_name and not self._table.owned and not self._settings.concerned
         if idle and not self._stopping and not self._section.flush:
@@ -338,18 +339,9 @@ class Machine:
         self._say.effects.append(effect)
 
     def _remember(self) -> None:
-        if self._remembered is None:
-            return
-        # Sorted for the comparison; sorting what is sorted costs little.
-        now = Remember(
-            tuple(sorted(self._table.owned)),
-            tuple(sorted(self._drains.all)),
-            self._settings.mine,
-            self._settings.original,
-        )
-        if now != self._remembered:
-            self._remembered = now
-            self._say.effects.append(now)
+        changed = self._kept.changed()
+        if changed is not None:
+            self._say.effects.append(changed)
 
     def _leave(self) -> None:
         self._touched.clear()
@@ -393,3 +385,8 @@ class Machine:
                 self._pools.name_of,
             )
         )
+
+
+def _tells(effect: Effect) -> bool:
+    """False for what comes before everything else."""
+    return type(effect) not in _WRITING

@@ -39,7 +39,9 @@ class Reconciler:
 
     def __init__(self) -> None:
         self.owned: set[ServiceKey] = set()
-        """Services that this node wrote, or is about to write."""
+        """Services that this node wrote, or is about to write. Written by `claim` and `_settle` alone."""
+        self.claims = 0
+        """Counts the changes of `owned`."""
         self.wanted: Table = {}
         self.known: Table = {}
         """Owned services as last read or written."""
@@ -66,13 +68,19 @@ class Reconciler:
                 return
         else:
             self.wanted[key] = entry
-            self.owned.add(key)
+            self.claim((key,))
         self._dirty[key] = None
+
+    def claim(self, keys: Iterable[ServiceKey]) -> None:
+        """These are ours."""
+        before = len(self.owned)
+        self.owned.update(keys)
+        self.claims += len(self.owned) - before
 
     def take_over(self, keys: Iterable[ServiceKey], configured: Container[ServiceKey]) -> None:
         """Whatever is there is ours from now on; what is not in the configuration goes."""
         for key in keys:
-            self.owned.add(key)
+            self.claim((key,))
             self._unsure.add(key)
             if key not in configured:
                 self.want(key, None)
@@ -192,6 +200,7 @@ class Reconciler:
         self._dirty.pop(key, None)
         if self.retries.pop(key, None) is not None:
             self._healed.add(key)
-        if key not in self.wanted:
-            self.owned.discard(key)
+        if key not in self.wanted and key in self.owned:
+            self.owned.remove(key)
+            self.claims += 1
             self.connections.pop(key, None)
