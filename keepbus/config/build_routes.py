@@ -61,6 +61,9 @@ def _route(tables: TableReader, line: Statement, given: dict[str, Any]) -> Route
     kind, target = given.pop("destination")
     _second_gateway(tables, line, given)
     _mode(tables, line, given)
+    if "vrf" in given and given.pop("table", None) is not None:
+        text = "a route has either `table` or `vrf`; `vrf` is taken"
+        tables.findings.warning("given-twice", text, line.at(line.words.index("vrf")))
     hints = [given[field] for field in ("gateway", "preferred_source", "source") if field in given]
     hints += [leg.gateway for leg in given.get("next_hops", ()) if leg.gateway]
     wanted = 6 if given.pop("inet6", False) else 4 if given.pop("inet", False) else 0

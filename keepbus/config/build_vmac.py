@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from keepbus.config.diagnostics import Findings
+from keepbus.config.diagnostics import At, Findings
 from keepbus.config.model import AddressFamily, TrackerKind, VirtualAddress, VirtualMac, VrrpInstance
 from keepbus.config.vmac_values import VmacWords
 
@@ -23,21 +23,31 @@ _RFC = {AddressFamily.IPV4: "00005e0001", AddressFamily.IPV6: "00005e0002"}
 _WHOLE = 6
 
 
-def place_on_vmacs(findings: Findings, drafts: Iterable[Draft], defaults: Mapping[str, Any]) -> None:
-    """Give the instances their interfaces with virtual MACs, and the addresses to these."""
+def claim_names(findings: Findings, drafts: Iterable[Draft]) -> set[str]:
+    """All names of interfaces that the instances use and those that they give to new ones."""
     drafts = list(drafts)
     taken = {draft.instance.interface for draft in drafts}
     for draft in drafts:
-        words = draft.fields.get("vmac")
-        if isinstance(words, VmacWords) and words.name:
+        for field in ("vmac", "ipvlan"):
+            words = draft.fields.get(field)
+            if words is None or not words.name:
+                continue
             if words.name in taken:
                 findings.error(
                     "duplicate-interface",
                     f"there is another interface {words.name} in this file",
-                    draft.fields.where("vmac"),
-                    advice="give each `use_vmac` a name of its own",
+                    draft.fields.where(field),
+                    advice=f"give each `use_{field}` a name of its own",
                 )
             taken.add(words.name)
+    return taken
+
+
+def place_on_vmacs(
+    findings: Findings, drafts: Iterable[Draft], defaults: Mapping[str, Any], taken: set[str]
+) -> None:
+    """Give the instances their interfaces with virtual MACs, and the addresses to these. taken: names of
+    interfaces, to which those given are added."""
     for draft in drafts:
         _Placing(findings, draft, defaults, taken).place()
 
@@ -96,7 +106,7 @@ class _Placing:
             mac = b""
         if mac and len(mac) < _WHOLE:
             mac += bytes((instance.virtual_router_id,))
-        name = words.name or self._name(self._defaults.get("vmac_prefix", _PREFIX))
+        name = words.name or self._name()
         return VirtualMac(
             name=name,
             interface=instance.interface,
@@ -133,9 +143,8 @@ class _Placing:
         if address.interface in {each.name for each in self._made.values()}:
             return address
         if address.interface not in self._made:
-            prefix = self._defaults.get("vmac_prefix", _PREFIX)
             self._made[address.interface] = VirtualMac(
-                name=self._name(self._defaults.get("vmac_addr_prefix", prefix)),
+                name=self._name(self._defaults.get("vmac_addr_prefix", "")),
                 interface=address.interface,
                 mac=self._mac(),
             )
@@ -157,24 +166,9 @@ class _Placing:
         instance = self._draft.instance
         return bytes.fromhex(f"{_RFC[instance.family]}{instance.virtual_router_id:02x}").hex(":")
 
-    def _name(self, prefix: str) -> str:
-        instance = self._draft.instance
-        six = ["6"] if instance.family is AddressFamily.IPV6 else []
-        numbers = ["", *six, *(str(number) for number in range(1, 256) if str(number) not in six)]
-        name = next(
-            name
-            for name in (f"{prefix}{number}.{instance.virtual_router_id}" for number in numbers)
-            if name not in self._taken
-        )
-        if len(name.encode()) > _LONGEST_NAME:
-            self._findings.error(
-                "long-name",
-                f"`{name}` is too long for an interface (at most {_LONGEST_NAME} octets)",
-                self._fields.where("vmac"),
-                advice="write a shorter `vmac_prefix`, or `use_vmac NAME`",
-            )
-        self._taken.add(name)
-        return name
+    def _name(self, prefix: str = "") -> str:
+        instance, where = self._draft.instance, self._fields.where("vmac")
+        return free_name(self._findings, instance, self._defaults, self._taken, where, prefix=prefix)
 
     def _refuse(self, field: str, what: str) -> None:
         self._findings.error(
@@ -184,3 +178,32 @@ class _Placing:
             advice="take it out, or `strict_mode`",
             lenient=True,
         )
+
+
+def free_name(
+    findings: Findings,
+    instance: VrrpInstance,
+    defaults: Mapping[str, Any],
+    taken: set[str],
+    where: At,
+    *,
+    prefix: str = "",
+) -> str:
+    """The first name that nothing has; it is taken then. prefix: in place of `vmac_prefix`."""
+    prefix = prefix or defaults.get("vmac_prefix", _PREFIX)
+    six = ["6"] if instance.family is AddressFamily.IPV6 else []
+    numbers = ["", *six, *(str(number) for number in range(1, 256) if str(number) not in six)]
+    name = next(
+        name
+        for name in (f"{prefix}{number}.{instance.virtual_router_id}" for number in numbers)
+        if name not in taken
+    )
+    if len(name.encode()) > _LONGEST_NAME:
+        findings.error(
+            "long-name",
+            f"`{name}` is too long for an interface (at most {_LONGEST_NAME} octets)",
+            where,
+            advice="write a shorter `vmac_prefix`, or a NAME after the keyword",
+        )
+    taken.add(name)
+    return name

@@ -13,7 +13,10 @@ from typing import Any
 from keepbus.config.addresses import read_addresses
 from keepbus.config.build_accept import settle_accept
 from keepbus.config.build_authentication import build_auth_hmac, build_authentication
+from keepbus.config.build_garp import build_garp
 from keepbus.config.build_holdings import read_holdings
+from keepbus.config.build_interface import choose_interface
+from keepbus.config.build_ipvlan import place_on_ipvlans
 from keepbus.config.build_rules import RuleReader
 from keepbus.config.build_strict import apply_strict
 from keepbus.config.build_tracking import Trackables
@@ -25,10 +28,9 @@ from keepbus.config.build_transport import (
     of_family,
     warn_of_forgery,
 )
-from keepbus.config.build_vmac import place_on_vmacs
+from keepbus.config.build_vmac import claim_names, place_on_vmacs
 from keepbus.config.diagnostics import Findings, Note
 from keepbus.config.model import (
-    GratuitousArp,
     InitialState,
     NotifyTarget,
     VirtualAddress,
@@ -66,14 +68,6 @@ _TOLD = (
     "notify",
     "smtp_alert",
     "notify_priority_changes",
-)
-_GARP = (
-    "master_delay_us",
-    "master_repeat",
-    "master_refresh_us",
-    "master_refresh_repeat",
-    "lower_prio_delay_us",
-    "lower_prio_repeat",
 )
 
 
@@ -115,8 +109,11 @@ def build_instances(
         draft = _Instance(tables, block, defaults.values if defaults else {}).build(rules, trackables)
         if draft is not None:
             drafts[name] = draft
-    settle_accept(tables.findings, drafts.values(), defaults.values if defaults else {})
-    place_on_vmacs(tables.findings, drafts.values(), defaults.values if defaults else {})
+    given = defaults.values if defaults else {}
+    settle_accept(tables.findings, drafts.values(), given)
+    taken = claim_names(tables.findings, drafts.values())
+    place_on_ipvlans(tables.findings, drafts.values(), given, taken)
+    place_on_vmacs(tables.findings, drafts.values(), given, taken)
     _check_virtual_routers(tables.findings, drafts.values())
     _check_addresses(tables.findings, drafts.values())
     instances = tuple(draft.instance for draft in drafts.values())
@@ -138,7 +135,7 @@ class _Instance:
     def build(self, rules: RuleReader, trackables: Trackables) -> Draft | None:
         fields = self._fields
         name = self._block.words[1]
-        interface = self._interface()
+        interface = choose_interface(self._findings, fields, self._defaults)
         if fields.lacks("virtual_router_id"):
             self._findings.error(
                 "missing-virtual-router-id",
@@ -175,7 +172,7 @@ class _Instance:
             preempt_delay_us=self._preempt_delay_us(state),
             virtual_addresses=tuple(address for address, _ in addresses),
             virtual_addresses_excluded=tuple(address for address, _ in excluded),
-            garp=self._garp(),
+            garp=build_garp(fields, self._defaults),
             **read_holdings(self._tables, fields, rules),
             **transport,
             trackers=trackables.read(fields),
@@ -207,20 +204,6 @@ class _Instance:
                 f"`{keyword}` is given twice in this block; the last one counts",
                 statement.at(),
             )
-
-    def _interface(self) -> str:
-        interface = self._fields.get("interface", self._defaults.get("default_interface"))
-        if interface is None:
-            if self._fields.lacks("interface"):
-                self._findings.error(
-                    "missing-interface",
-                    f"`vrrp_instance {self._block.words[1]}` has no `interface`; keepalived would take eth0",
-                    self._block.at(0, 2),
-                    advice="add `interface NAME`",
-                    lenient=True,
-                )
-            return "eth0"
-        return str(interface)
 
     def _priority_and_state(self) -> tuple[int, InitialState]:
         fields = self._fields
@@ -333,38 +316,19 @@ class _Instance:
             excluded[:0] = addresses[_MOST_ADDRESSES:]
             del addresses[_MOST_ADDRESSES:]
 
-    def _garp(self) -> GratuitousArp:
-        given: dict[str, Any] = {}
-        if self._defaults.get("min_garp"):
-            given = {
-                "master_delay_us": 0,
-                "master_repeat": 1,
-                "master_refresh_us": 0,
-                "master_refresh_repeat": 1,
-            }
-        for field in _GARP:
-            if field in self._fields.values or field in self._defaults:
-                given[field] = self._fields.get(field, self._defaults.get(field))
-        for field in ("master_repeat", "master_refresh_repeat"):
-            if given.get(field) == 0:
-                given[field] = 1
-        builtin = GratuitousArp()
-        given.setdefault("lower_prio_delay_us", given.get("master_delay_us", builtin.master_delay_us))
-        given.setdefault("lower_prio_repeat", given.get("master_repeat", builtin.master_repeat))
-        return GratuitousArp(**given)
-
 
 def _check_virtual_routers(findings: Findings, drafts: Iterable[Draft]) -> None:
     """The same virtual router twice on one interface (conformance S10)."""
     seen: dict[tuple[str, int, str], Draft] = {}
     for draft in drafts:
         instance = draft.instance
-        key = instance.interface, instance.virtual_router_id, instance.family
+        interface = instance.ipvlan.interface if instance.ipvlan else instance.interface
+        key = interface, instance.virtual_router_id, instance.family
         first = seen.setdefault(key, draft)
         if first is not draft:
             findings.error(
                 "duplicate-virtual-router-id",
-                f"{instance.family} virtual router {instance.virtual_router_id} on {instance.interface} "
+                f"{instance.family} virtual router {instance.virtual_router_id} on {interface} "
                 f"is `{first.instance.name}` already",
                 draft.fields.where("virtual_router_id"),
                 advice="give each instance on an interface its own `virtual_router_id`",

@@ -13,6 +13,7 @@ from pathlib import Path
 from keepbus.config.build_checks import Checks
 from keepbus.config.build_garp_groups import build_garp_groups
 from keepbus.config.build_groups import build_groups
+from keepbus.config.build_interface_delays import build_interface_delays
 from keepbus.config.build_ipvs_settings import build_ipvs_section
 from keepbus.config.build_notify import build_notify
 from keepbus.config.build_rules import RuleReader
@@ -60,6 +61,7 @@ _VRRP_FIELDS = (
     "nftables",
     "nftables_priority",
     "nftables_counters",
+    "disable_local_igmp",
 )
 
 
@@ -180,6 +182,7 @@ def _compile(
         statics=statics.statics,
         address_lease=global_defs.address_lease,
         garp_groups=build_garp_groups(tables, blocks["garp_group"]),
+        interface_delays=build_interface_delays(tables, top.get("interface_delays", ()), instances),
         **(defaults.given(_VRRP_FIELDS) if defaults else {}),
     )
     return Configuration(

@@ -69,6 +69,8 @@ KINDS: dict[str, Kind] = {
     "file-weight": Kind(1, 2, check_values.file_weight),
     "init-file": Kind(0, 2, check_values.init_file),
     "words": Kind(1, -1, values.words_as_they_are),
+    "extra-garp": Kind(1, 2, vmac_values.extra_garp),
+    "ipvlan": Kind(0, -1, vmac_values.ipvlan),
     "vmac": Kind(0, -1, vmac_values.vmac),
     "track": Kind(1, 4, track_values.track),
     "param-match": Kind(0, 1, track_values.param_match),

@@ -25,6 +25,7 @@ DRAFT = {
     "file_weight", "init_file", "anti_replay", "tracking_weight", "process", "delay_us", "full_command",
     "user", "track_interface", "track_script", "track_file", "track_process", "track_bfd",
     "sync_group_tracking_weight", "strict_mode",
+    "interface_delays", "vrf", "extra",
     "interface", "use_vmac", "use_vmac_addr", "vmac_prefix", "vmac_addr_prefix", "no_accept",
     "smtp_helo_name", "smtp_alert", "smtp_alert_vrrp",
     "smtp_alert_checker", "no_email_faults", "notify_fifo", "notify_fifo_script", "vrrp_notify_fifo",

@@ -124,7 +124,6 @@ def test_route(tmp_path: Path, line: str, expected: Route) -> None:
         ("2001:db8::/32 via 192.0.2.9", "mixed-families", "2001:db8::/32"),
         ("blackhole 10.0.0.0/8 via 192.0.2.9", "no-next-hop", "blackhole"),
         ("10.0.0.0/8 dev eth1 nexthop via 192.0.2.9", "two-next-hops", "nexthop"),
-        ("10.0.0.0/8 dev eth1 vrf red", "not-supported", "vrf"),
     ],
 )
 def test_the_word_that_is_wrong(tmp_path: Path, line: str, code: str, word: str) -> None:
@@ -314,3 +313,14 @@ def test_names_of_iproute2(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
             iproute_names.number("rt_tables", name)
     # Decimal, as keepalived; ip would take hexadecimal.
     assert iproute_names.number("rt_dsfield", "10") == 10
+
+
+def test_a_route_in_a_vrf_has_its_table_at_run_time(tmp_path: Path) -> None:
+    found = route(tmp_path, "10.0.0.0/8 dev eth1 vrf red")
+    assert found == Route(destination="10.0.0.0/8", interface="eth1", vrf="red")
+    assert found.name == "10.0.0.0/8 dev eth1 vrf red"
+    assert found.interfaces == ("eth1", "red")
+    line = "10.0.0.0/8 table 7 dev eth1 vrf red"
+    both = instance(tmp_path, f"virtual_routes {{\n{line}\n}}")
+    assert find(both, "given-twice").severity == "warning"
+    assert only_instance(both).virtual_routes == (found,)

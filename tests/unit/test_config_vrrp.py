@@ -221,6 +221,10 @@ class TestTwoInstances:
             "",
             GratuitousArp(master_delay_us=0, master_repeat=1, lower_prio_delay_us=0, lower_prio_repeat=1),
         ),
+        ("vrrp_garp_extra_if all 100", "", GratuitousArp(extra_us=100_000_000, extra_all=True)),
+        ("vrrp_garp_extra_if all 100", "garp_extra_if 60", GratuitousArp(extra_us=60_000_000)),
+        ("vrrp_vmac_garp_intvl 100", "", GratuitousArp(extra_us=100_000_000)),
+        ("vrrp_garp_extra_if 100", "vmac_garp_intvl 0", GratuitousArp()),
     ],
 )
 def test_gratuitous_arp(tmp_path: Path, before: str, lines: str, garp: GratuitousArp) -> None:
@@ -280,8 +284,7 @@ def test_scripts(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "severity"),
     [
-        ("use_ipvlan", "error"),
-        ("garp_extra_if 5", "warning"),
+        ("lvs_sync_daemon_interface eth0", "warning"),
     ],
 )
 def test_what_is_not_there_yet(tmp_path: Path, line: str, severity: str) -> None:

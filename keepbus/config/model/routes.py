@@ -80,6 +80,8 @@ class Route:
     next_hops: tuple[NextHop, ...] = ()
     """Instead of gateway and interface."""
     table: int = MAIN_TABLE
+    vrf: str = ""
+    """The table is this VRF's, whatever its number is when the route is made."""
     protocol: int = PROTOCOL_KEEPALIVED
     scope: int = 0
     tos: int = 0
@@ -104,7 +106,7 @@ class Route:
     @property
     def interfaces(self) -> tuple[str, ...]:
         """All that it leaves through and names."""
-        names = (self.interface, *(leg.interface for leg in self.next_hops))
+        names = (self.interface, *(leg.interface for leg in self.next_hops), self.vrf)
         return tuple(dict.fromkeys(name for name in names if name))
 
     @property
@@ -119,7 +121,9 @@ class Route:
         given = (("via", self.gateway), ("dev", self.interface), ("from", self.source))
         words += [f"{word} {value}" for word, value in given if value]
         words += [f"nexthop {leg.gateway or leg.interface}" for leg in self.next_hops]
-        if self.table != MAIN_TABLE:
+        if self.vrf:
+            words.append(f"vrf {self.vrf}")
+        elif self.table != MAIN_TABLE:
             words.append(f"table {self.table}")
         if self.metric is not None:
             words.append(f"metric {self.metric}")

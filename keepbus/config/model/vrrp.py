@@ -88,6 +88,32 @@ class VirtualMac:
     """Link group; None: that of the interface below."""
 
 
+class IpvlanFlag(enum.StrEnum):
+    """Of all ipvlans on one interface: whom they reach beside the outside (linux/if_link.h)."""
+
+    BRIDGE = "bridge"
+    """Each other."""
+    PRIVATE = "private"
+    """Nobody."""
+    VEPA = "vepa"
+    """Each other, through the switch."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ipvlan:
+    """`use_ipvlan`: an ipvlan in mode L2, which has the MAC address of the interface below (features 6.5)."""
+
+    name: str
+    """Of the interface that is made."""
+    interface: str
+    """On which it is made."""
+    address: VirtualAddress | None = None
+    """Its own, whoever is master; None: the kernel's IPv6 link-local one."""
+    flag: IpvlanFlag = IpvlanFlag.BRIDGE
+    group: int | None = None
+    """Link group; None: that of the interface below."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnicastPeer:
     """A line of `unicast_peer`: adverts go there, and within these limits of TTL are taken from there."""
@@ -138,6 +164,10 @@ class GratuitousArp:
     master_refresh_repeat: int = 1
     lower_prio_delay_us: int = 5_000_000
     lower_prio_repeat: int = 5
+    extra_us: int = 0
+    """While master, every other interface with addresses is announced at this interval; 0: none is."""
+    extra_all: bool = False
+    """Those without a virtual MAC too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,6 +213,8 @@ class VrrpInstance:
     """Has the addresses that name no interface of their own; adverts leave through it."""
     vmac_xmit_base: bool = False
     """Adverts leave through `interface` all the same."""
+    ipvlan: Ipvlan | None = None
+    """`interface` is this one."""
     accept: bool = True
     """Packets to the addresses are accepted."""
     address_vmacs: tuple[VirtualMac, ...] = ()
@@ -208,6 +240,15 @@ class VrrpInstance:
     """A link that is down is no fault, as far as it is `interface`'s own."""
     one_way_yield_us: int = 0
     """keepbus's own: a master that is not heard gives way for so long; 0: it goes on (R-L11)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InterfaceDelay:
+    """A line of `interface_up_down_delays`: what is over sooner is not seen (features 6.6)."""
+
+    interface: str
+    down_us: int
+    up_us: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -244,6 +285,9 @@ class VrrpSection:
     gna_interval_us: int = 0
     """The same for neighbour advertisements."""
     garp_groups: tuple[GarpGroup, ...] = ()
+    interface_delays: tuple[InterfaceDelay, ...] = ()
+    disable_local_igmp: bool = False
+    """The kernel reports no membership of link-local groups, 224.0.0.18 among them."""
     nftables: str = "keepalived"
     """Name of the tables that drop packets to addresses of instances without `accept`."""
     nftables_priority: int = -1

@@ -98,11 +98,14 @@ def frames(turn: Turn, addresses: Iterable[Address]) -> list[Frame]:
     return made
 
 
+Chosen = tuple[Address, ...] | Callable[[], tuple[Address, ...]] | None
+"""Addresses, or what tells them when their turn comes; None: all that the instance holds then."""
+
+
 class _Burst(NamedTuple):
     at_ns: int
     rounds: int
-    addresses: tuple[Address, ...] | None
-    """None: all that the instance holds then."""
+    addresses: Chosen
     repeat_us: int
     """Interval of a periodic refresh; 0: once."""
 
@@ -124,7 +127,7 @@ class Announcer:
         self,
         rounds: int,
         *,
-        addresses: tuple[Address, ...] | None = None,
+        addresses: Chosen = None,
         delay_us: int = 0,
         repeat_us: int = 0,
     ) -> None:
@@ -133,6 +136,10 @@ class Announcer:
             at_ns = self._turn.now_ns + delay_us * NS_PER_US
             self._bursts.append(_Burst(at_ns, rounds, addresses, repeat_us))
             self._run(at_ns)
+
+    def stop_repeating(self) -> None:
+        """Forget what comes again and again; what waits for its one time stays."""
+        self._bursts = [burst for burst in self._bursts if not burst.repeat_us]
 
     def stop(self) -> None:
         """Forget all that waits."""
@@ -147,7 +154,8 @@ class Announcer:
             if burst.at_ns > now_ns:
                 waiting.append(burst)
                 continue
-            self._queue.extend(self._frames_of(burst.addresses) * burst.rounds)
+            addresses = burst.addresses() if callable(burst.addresses) else burst.addresses
+            self._queue.extend(self._frames_of(addresses) * burst.rounds)
             if burst.repeat_us:
                 waiting.append(burst._replace(at_ns=now_ns + burst.repeat_us * NS_PER_US))
         self._bursts = waiting

@@ -7,6 +7,7 @@ octets that make them, so that a changed word which the kernel does not see chan
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 from collections.abc import Callable, Collection, Iterable, Iterator
 
@@ -146,14 +147,16 @@ class Holdings:
         for each in objects:
             try:
                 if isinstance(each, Route):
-                    octets = route_codec.install(each, self._index_of)
-                    removals[octets] = route_codec.remove(each, self._index_of)
+                    route = self._with_table(each)
+                    octets = route_codec.install(route, self._index_of)
+                    removals[octets] = route_codec.remove(route, self._index_of)
+                    placed[octets] = route
                 else:
                     octets = rule_codec.install(each)
                     removals[octets] = rule_codec.remove(each)
-                placed[octets] = each
+                    placed[octets] = each
             except LookupError as missing:
-                unplaced[each.name] = f"interface {missing.args[0]} does not exist"
+                unplaced[each.name] = missing.args[0]
         return placed, removals, unplaced
 
     def _ask(self, installs: Iterable[bytes]) -> None:
@@ -172,8 +175,17 @@ class Holdings:
     def _index_of(self, name: str) -> int:
         link = self._turn.links.by_name(name)
         if link is None:
-            raise LookupError(name)
+            raise LookupError(f"interface {name} does not exist")
         return link.index
+
+    def _with_table(self, route: Route) -> Route:
+        """With the table of its VRF, as it is now. Raises LookupError."""
+        if not route.vrf:
+            return route
+        link = self._turn.links.by_name(route.vrf)
+        if link is None or not link.make.table:
+            raise LookupError(f"there is no VRF {route.vrf}")
+        return dataclasses.replace(route, table=link.make.table)
 
 
 def tracked_interfaces(config: VrrpInstance) -> Iterator[str]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from keepbus.config.model import FOREVER_S, VirtualAddress, VrrpInstance
 from keepbus.contracts.vrrp import VrrpState
 from keepbus.runtime.machine import Log
-from keepbus_vrrp import publication, record, takeover, tracking, vmac
+from keepbus_vrrp import publication, record, refreshing, takeover, tracking, vmac
 from keepbus_vrrp.adverts import Adverts
 from keepbus_vrrp.announce import Announcer, Frame, announce_source, frames
 from keepbus_vrrp.counters import Counters
@@ -333,10 +333,7 @@ class Instance(Series):
         self.lease.begin(self.turn.now_ns, self.terms)
         if self.adverts.guard is not None:
             self.adverts.guard.reign()
-        refresh_us = self.config.garp.master_refresh_us
-        if refresh_us:
-            repeat = self.config.garp.master_refresh_repeat
-            self.announcer.burst(repeat, delay_us=refresh_us, repeat_us=refresh_us)
+        refreshing.begin(self)
 
     def _leave_master(self, *, release: bool, keep_addresses: bool = False) -> None:
         self.familiar = b""

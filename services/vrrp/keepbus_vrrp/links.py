@@ -73,6 +73,8 @@ class Links:
 
     def __init__(self) -> None:
         self._links: dict[int, Link] = {}
+        self.seeming: dict[str, bool] = {}
+        """Name to what instances see of it for a while, which is not what it is (debounce.py)."""
 
     def replace(self, links: Iterable[LinkMessage], addresses: Iterable[AddressMessage]) -> None:
         """Take a whole dump for what is there; what it does not name is gone."""
@@ -159,6 +161,10 @@ class Links:
     def by_name(self, name: str) -> Link | None:
         """The interface of this name."""
         return next((link for link in self._links.values() if link.name == name), None)
+
+    def seems_up(self, link: Link) -> bool:
+        """Up, as instances see it."""
+        return self.seeming.get(link.name, link.up) if self.seeming else link.up
 
     def by_index(self, index: int) -> Link | None:
         """The interface of this index."""

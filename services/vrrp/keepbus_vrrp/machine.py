@@ -36,6 +36,7 @@ from keepbus_vrrp import (
     vmac,
 )
 from keepbus_vrrp.answers import Answers
+from keepbus_vrrp.debounce import Debounce
 from keepbus_vrrp.effects import Forget, Gather, OpenGate, ReadKernel, Recall
 from keepbus_vrrp.group import Groups
 from keepbus_vrrp.guarding import Guarding
@@ -74,7 +75,8 @@ class Machine:
         self._stopped = False
         self.instances: dict[str, Instance] = {}
         self._groups = Groups(self._turn)
-        self._vmacs = vmac.VirtualMacs(self._turn, self.instances, node)
+        self._debounce = Debounce(self._turn, self._look_at_all)
+        self._vmacs = vmac.VirtualInterfaces(self._turn, self.instances, node)
         self._placement = Placement(self._turn, self._vmacs)
         self._reception = Reception(self._turn, self._placement)
         self._start_delay = StartDelay(self._turn, self._begin)
@@ -188,11 +190,12 @@ class Machine:
 
     def _look_at_all(self) -> None:
         """Compare what instances need with what there is."""
+        self._debounce.look()
         if not self._stopped and not self._unapplied:
             self._vmacs.make(self._section)
         self._placement.arrange(self.instances.values())
         for instance in self.instances.values():
-            self._look_at(instance)
+            fitness.look_at(instance, self._placement)
         self._vmacs.look()
 
     def _on_bus_message(self, event: BusMessage) -> None:
@@ -203,10 +206,7 @@ class Machine:
         if key is not None and not self._stopped:
             for instance in self.instances.values():
                 if any((track.kind, track.name) == key for track in instance.config.trackers):
-                    self._look_at(instance)
-
-    def _look_at(self, instance: Instance) -> None:
-        fitness.look_at(instance, self._placement)
+                    fitness.look_at(instance, self._placement)
 
     def _on_listen_failed(self, event: events.ListenFailed) -> None:
         self._placement.listen_failed(event.endpoint, event.error)
@@ -240,6 +240,7 @@ class Machine:
     def _apply(self, section: VrrpSection) -> None:
         """Make the instances be those of the section."""
         self._turn.pacing.configure(section)
+        self._debounce.configure(section)
         self._upkeep.prepare(section)
         wanted = {key_of(config): config for config in section.instances}
         names = {config.name for config in section.instances}
@@ -266,7 +267,7 @@ class Machine:
         self._placement.arrange(self.instances.values())
         self._groups.configure(section.sync_groups, self.instances.values())
         for instance in self.instances.values():
-            self._look_at(instance)
+            fitness.look_at(instance, self._placement)
         tracking.forget(self.instances.values(), self._turn)
         if self._start_delay.holds(section, self._memories):
             start.remove_left_over(fresh, self._turn)

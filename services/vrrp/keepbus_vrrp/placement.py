@@ -18,7 +18,7 @@ Datagrams = Sequence[tuple[bytes, int]]
 class Placement:
     """Made anew from interfaces and instances whenever one of them changed."""
 
-    def __init__(self, turn: Turn, vmacs: vmac.VirtualMacs) -> None:
+    def __init__(self, turn: Turn, vmacs: vmac.VirtualInterfaces) -> None:
         self._turn = turn
         self._vmacs = vmacs
         self.routers: dict[Endpoint, dict[int, Instance]] = {}
@@ -107,14 +107,15 @@ class Placement:
         config = instance.config
         links = self._turn.links
         faults = list(self._vmacs.faults(config))
-        virtual = vmac.names(config)
+        virtual = vmac.names(config)  # down as long as the instance is not master
+        made = {each.name for each in vmac.made(config)}
         for name in dict.fromkeys((config.interface, *tracked_interfaces(config))):
-            if name in virtual:
-                continue  # down as long as the instance is not master
             link = links.by_name(name)
+            if name in virtual or (link is None and name in made):
+                continue
             if link is None:
                 faults.append(f"interface {name} does not exist")
-            elif not link.up and not (config.dont_track_primary and name == config.interface):
+            elif not links.seems_up(link) and not (config.dont_track_primary and name == config.interface):
                 faults.append(f"interface {name} is down")
         link = links.by_name(config.interface)
         if link is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from keepbus.config.model import VrrpInstance
 from keepbus.contracts.vrrp import VrrpState
-from keepbus_vrrp import vmac
+from keepbus_vrrp import refreshing, vmac
 from keepbus_vrrp.effects import Install
 from keepbus_vrrp.instance import Instance
 from keepbus_vrrp.netlink import Address
@@ -14,10 +14,13 @@ from keepbus_vrrp.timers import NS_PER_US
 def change(instance: Instance, config: VrrpInstance, *, lease: bool) -> None:
     """Go on with another configuration; state, timers and counters stay."""
     before = instance.installable(instance.all_addresses)
+    garp = instance.config.garp
     instance.configure(config, lease=lease)
     after = instance.installable(instance.all_addresses)
     if instance.state is VrrpState.MASTER:
         _change_master(instance, before, after)
+        if instance.config.garp != garp:
+            refreshing.begin(instance)
     elif instance.state is VrrpState.BACKUP:
         # B8: a timer may become shorter by a reload, never longer.
         wait_us = instance.master_down_interval_us

@@ -186,7 +186,8 @@ def _look(track: Track, turn: Turn) -> Heard | None:
     link = turn.links.by_name(track.name)
     if link is None:
         return Heard(track.kind, track.name, False, 0, 0, "does not exist")
-    return Heard(track.kind, track.name, link.up, 0, 0, "is up" if link.up else "is down")
+    up = turn.links.seems_up(link)
+    return Heard(track.kind, track.name, up, 0, 0, "is up" if up else "is down")
 
 
 def _part(track: Track, heard: Heard | None) -> Tracked:

@@ -12,7 +12,7 @@ from typing import Any
 from keepbus.config.model import VrrpSection
 from keepbus.contracts.vrrp import VrrpState
 from keepbus.runtime.machine import Effect, Log
-from keepbus_vrrp import events, family, publication, strangers, vmac
+from keepbus_vrrp import events, family, ipvlan, publication, strangers, vmac
 from keepbus_vrrp.accepting import Accepting
 from keepbus_vrrp.effects import STATICS, Sysctls, WatchRoutes
 from keepbus_vrrp.holdings import Held, Holdings, is_tracked
@@ -29,7 +29,7 @@ class Upkeep:
         self,
         turn: Turn,
         instances: Mapping[str, Instance],
-        vmacs: vmac.VirtualMacs,
+        vmacs: vmac.VirtualInterfaces,
         report: Callable[[], list[Effect]],
     ) -> None:
         """report: what the service says of itself, which may have changed."""
@@ -56,7 +56,7 @@ class Upkeep:
 
     def configure(self, section: VrrpSection) -> None:
         """Take a configuration whose instances run already."""
-        statics = section.statics
+        statics = ipvlan.statics(section)
         routes = (
             statics.routes
             or statics.rules
@@ -79,6 +79,8 @@ class Upkeep:
         promoting = (each.interface for each in section.instances if each.promote_secondaries)
         settings = {f"net/ipv4/conf/{interface}/promote_secondaries": "1" for interface in promoting}
         settings |= vmac.sysctls(section, self._turn.links)
+        if section.disable_local_igmp:
+            settings[_LOCAL_REPORTS] = "0"
         if settings != self._settings:
             self._settings = settings
             self._ask_settings()
@@ -107,7 +109,7 @@ class Upkeep:
         links, self._links = self._links, []
         messages, self._addresses = self._addresses, []
         finders, self._lost = self._lost, []
-        if any(name.split("/")[3] in links for name in self._settings):
+        if any(each in name.split("/") for name in self._settings for each in links):
             self._ask_settings()  # one that was made again has the kernel's defaults
         for interface in links:
             self.statics.link_up(interface)
@@ -173,7 +175,7 @@ class Upkeep:
     def _on_refused(self, event: events.Refused) -> None:
         if event.holder == vmac.HOLDER:
             self._vmacs.refuse(event.name, event.error)
-            self._complain("use_vmac", event)
+            self._complain("interfaces", event)
             return
         if event.holder == STATICS:
             if self.statics.held.refuse(event.name, event.error):
@@ -190,4 +192,5 @@ class Upkeep:
         self._turn.effects.append(Log("error", f"{who}: the kernel refuses {event.name}: {event.error}"))
 
 
+_LOCAL_REPORTS = "net/ipv4/igmp_link_local_mcast_reports"
 _WHY = "another program removed it"

@@ -1,9 +1,10 @@
-"""Interfaces with a virtual router's MAC address (features 6.5; conformance S4, S11, K1 to K3, G3).
+"""Interfaces that are made for virtual routers: those with a virtual MAC address (features 6.5; conformance
+S4, S11, K1 to K3, G3), and ipvlans (ipvlan.py).
 
-Law of this file: such an interface is up only while its virtual router is master. Down, it can send nothing,
-so that no switch ever learns the address of a standby, and takes no frame that is sent to it. keepalived
-leaves it up and filters what the kernel would say. What bears this node's mark and is not wanted goes; what
-another program made is used if it is what is needed, and never removed.
+Law of this file: one with a virtual MAC address is up only while its virtual router is master. Down, it can
+send nothing, so that no switch ever learns the address of a standby, and takes no frame that is sent to it.
+keepalived leaves it up and filters what the kernel would say. What bears this node's mark and is not wanted
+goes; what another program made is used if it is what is needed, and never removed.
 """
 
 from __future__ import annotations
@@ -12,12 +13,12 @@ import errno
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from keepbus.config.model import AddressFamily, VirtualMac, VrrpInstance, VrrpSection
+from keepbus.config.model import AddressFamily, Ipvlan, VirtualMac, VrrpInstance, VrrpSection
 from keepbus.contracts.vrrp import VrrpState
 from keepbus.runtime.machine import Log
-from keepbus_vrrp import family, link_codec
+from keepbus_vrrp import family, ipvlan, link_codec
 from keepbus_vrrp.effects import Ask, Endpoint, Install, ReadKernel, Request
-from keepbus_vrrp.link_codec import MACVLAN, MODE_PRIVATE
+from keepbus_vrrp.link_codec import IPVLAN, MACVLAN, MODE_PRIVATE, VRF
 from keepbus_vrrp.links import Link, Links
 from keepbus_vrrp.turn import Turn
 
@@ -28,17 +29,23 @@ HOLDER = "interfaces"
 """Who asks for interfaces: they are there before instances are."""
 
 _GONE = (errno.ENODEV,)
-_VRF = "vrf"
+Made = VirtualMac | Ipvlan
 
 
 def interfaces(config: VrrpInstance) -> tuple[VirtualMac, ...]:
-    """All that the instance needs."""
+    """Those with a virtual MAC that the instance needs."""
     return (*(() if config.vmac is None else (config.vmac,)), *config.address_vmacs)
 
 
 def names(config: VrrpInstance) -> frozenset[str]:
-    """Of all that the instance needs."""
+    """Of those with a virtual MAC that the instance needs."""
     return frozenset(each.name for each in interfaces(config))
+
+
+def made(config: VrrpInstance) -> tuple[Made, ...]:
+    """All interfaces that are made for the instance."""
+    own = () if config.ipvlan is None else (config.ipvlan,)
+    return (*own, *interfaces(config))
 
 
 class Ear:
@@ -72,30 +79,30 @@ class Ear:
         self.deaf_index = (instance.interface_index if master else self.vmac_index) if self.vmac_index else -1
 
 
-class VirtualMacs:
+class VirtualInterfaces:
     """The node's: makes interfaces and removes them."""
 
     def __init__(self, turn: Turn, instances: Mapping[str, Instance], node: str) -> None:
         self._turn = turn
         self._instances = instances
         self._mark = f"keepbus {node}".strip()
-        self._asked: set[tuple[VirtualMac, int]] = set()
+        self._asked: set[tuple[Made, int]] = set()
         """With the index of the interface below: not to be asked for again while nothing changes."""
         self._refused: dict[str, str] = {}
 
     def make(self, section: VrrpSection | None) -> bool:
         """Ask for what is missing; True when that was done, KernelRead will tell the outcome."""
         requests: list[Request] = []
-        for vmac in () if section is None else _of(section):
-            lower = self._turn.links.by_name(vmac.interface)
-            there = self._turn.links.by_name(vmac.name)
-            key = vmac, lower.index if lower is not None else 0
-            if lower is None or (there is not None and not self._fault(vmac, there)):
+        for wanted in () if section is None else _of(section):
+            lower = self._turn.links.by_name(wanted.interface)
+            there = self._turn.links.by_name(wanted.name)
+            key = wanted, lower.index if lower is not None else 0
+            if lower is None or (there is not None and not self._fault(wanted, there)):
                 self._asked.discard(key)
             elif key not in self._asked and (there is None or self._is_ours(there)):
                 self._asked.add(key)
-                self._refused.pop(vmac.name, None)
-                requests += self._requests(vmac, lower)
+                self._refused.pop(wanted.name, None)
+                requests += self._requests(wanted, lower)
         if requests:
             self._turn.effects += (Ask(HOLDER, tuple(requests)), ReadKernel())
         return bool(requests)
@@ -115,20 +122,25 @@ class VirtualMacs:
 
     def faults(self, config: VrrpInstance) -> Iterator[str]:
         """What the instance lacks, a sentence each."""
-        for vmac in interfaces(config):
-            link = self._turn.links.by_name(vmac.name)
+        for wanted in made(config):
+            link = self._turn.links.by_name(wanted.name)
             if link is not None:
-                why = self._fault(vmac, link)
+                why = self._fault(wanted, link)
                 if why:
-                    yield f"interface {vmac.name} {why}; delete it, or give `use_vmac` another name"
-            elif vmac.name in self._refused:
-                yield f"interface {vmac.name} could not be made: {self._refused[vmac.name]}"
+                    keyword = "use_ipvlan" if isinstance(wanted, Ipvlan) else "use_vmac"
+                    yield f"interface {wanted.name} {why}; delete it, or give `{keyword}` another name"
+            elif wanted.name in self._refused:
+                error = self._refused[wanted.name]
+                if isinstance(wanted, Ipvlan):
+                    error = ipvlan.refusal(wanted, error)
+                yield f"interface {wanted.name} could not be made: {error}"
             else:
-                yield f"interface {vmac.name} does not exist"
+                yield f"interface {wanted.name} does not exist"
 
     def look(self) -> None:
         """Put right what another program switched."""
         for instance in self._instances.values():
+            ipvlan.look(self._turn, instance.config, HOLDER)
             if instance.config.vmac is None and not instance.config.address_vmacs:
                 continue
             wanted = instance.state is VrrpState.MASTER
@@ -149,34 +161,42 @@ class VirtualMacs:
                     )
                     instance.held.again()
 
-    def _requests(self, vmac: VirtualMac, lower: Link) -> Iterator[Request]:
+    def _requests(self, wanted: Made, lower: Link) -> Iterator[Request]:
         """Whatever of ours is in the way goes first: one of this name, or one with this MAC address."""
-        mac = octets(vmac)
+        mac = b"" if isinstance(wanted, Ipvlan) else octets(wanted)
         for link in self._turn.links.all():
             if self._is_ours(link) and (
-                link.name == vmac.name or (link.mac, link.make.lower) == (mac, lower.index)
+                link.name == wanted.name or (link.mac, link.make.lower) == (mac, lower.index)
             ):
                 yield Request(link.name, link_codec.delete(link.index), _GONE)
-        group = lower.make.group if vmac.group is None else vmac.group
-        yield Request(vmac.name, link_codec.create(vmac.name, lower.index, mac, group), (errno.EEXIST,))
-        yield Request(vmac.name, link_codec.adorn(vmac.name, self._mark), _GONE)
+        group = lower.make.group if wanted.group is None else wanted.group
+        if isinstance(wanted, Ipvlan):
+            create = ipvlan.create(wanted, lower.index, group)
+        else:
+            create = link_codec.create(wanted.name, lower.index, mac, group)
+        yield Request(wanted.name, create, (errno.EEXIST,))
+        adorn = link_codec.adorn(wanted.name, self._mark, lives=isinstance(wanted, Ipvlan))
+        yield Request(wanted.name, adorn, _GONE)
         master = self._turn.links.by_index(lower.make.master)
-        if master is not None and master.make.kind == _VRF:
-            yield Request(vmac.name, link_codec.enslave(vmac.name, master.index), _GONE)
+        if master is not None and master.make.kind == VRF:
+            yield Request(wanted.name, link_codec.enslave(wanted.name, master.index), _GONE)
 
-    def _fault(self, vmac: VirtualMac, link: Link) -> str:
+    def _fault(self, wanted: Made, link: Link) -> str:
         """Why the interface of that name is not the one; empty when it is."""
-        lower = self._turn.links.by_name(vmac.interface)
-        if link.make.kind != MACVLAN or link.make.mode != MODE_PRIVATE:
-            return "is there and no macvlan in private mode"
-        if lower is not None and link.make.lower != lower.index:
-            return f"is not on {vmac.interface}"
-        if link.mac != octets(vmac):
-            return f"has not the MAC address {vmac.mac}"
-        return ""
+        lower = self._turn.links.by_name(wanted.interface)
+        if isinstance(wanted, Ipvlan):
+            why = ipvlan.fault(wanted, link)
+        else:
+            is_private = link.make.kind == MACVLAN and link.make.mode == MODE_PRIVATE
+            why = "" if is_private else "is there and no macvlan in private mode"
+        if not why and lower is not None and link.make.lower != lower.index:
+            why = f"is not on {wanted.interface}"
+        if not why and isinstance(wanted, VirtualMac) and link.mac != octets(wanted):
+            why = f"has not the MAC address {wanted.mac}"
+        return why
 
     def _is_ours(self, link: Link) -> bool:
-        return link.make.kind == MACVLAN and link.make.alias == self._mark
+        return link.make.kind in (MACVLAN, IPVLAN) and link.make.alias == self._mark
 
 
 def switch(instance: Instance, *, up: bool) -> None:
@@ -206,7 +226,7 @@ def sysctls(section: VrrpSection, links: Links) -> dict[str, str]:
     others its own MAC address (K2; keepalived leaves out arp_announce), and IPv6 makes no address of its own
     from a virtual MAC (S11); that is turned off where nothing of IPv6 is installed.
     """
-    wanted: dict[str, str] = {}
+    wanted = ipvlan.sysctls(section)
     for config in section.instances:
         every = config.virtual_addresses + config.virtual_addresses_excluded
         for vmac in interfaces(config):
@@ -234,5 +254,5 @@ def sysctls(section: VrrpSection, links: Links) -> dict[str, str]:
     return wanted
 
 
-def _of(section: VrrpSection) -> Iterable[VirtualMac]:
-    return (vmac for config in section.instances for vmac in interfaces(config))
+def _of(section: VrrpSection) -> Iterable[Made]:
+    return (wanted for config in section.instances for wanted in made(config))
