@@ -118,8 +118,8 @@ def test_an_ipvlan_that_cannot_be_is_a_fault_of_one_sentence() -> None:
     node.play.at(0.001, events.Refused("interfaces", "vrrp.51", "Operation not supported"), read())
     assert node.state is VrrpState.FAULT
     assert faults(node) == (
-        "interface vrrp.51 could not be made: this kernel has no ipvlan; load its module, or write `use_vmac` "
-        "instead of `use_ipvlan`",
+        "interface vrrp.51 could not be made: this kernel has no ipvlan; load its module, or write "
+        "`use_vmac` instead of `use_ipvlan`",
     )
     other = Node(ipvlan(kind="dummy", mark=""))
     assert faults(other) == (

@@ -1,4 +1,4 @@
-"""`use_ipvlan`, `vrf`, `interface_up_down_delays` and what else says where an instance is, from text to model."""
+"""`use_ipvlan`, `vrf`, `interface_up_down_delays` and what else says where an instance is, to the model."""
 
 from __future__ import annotations
 
