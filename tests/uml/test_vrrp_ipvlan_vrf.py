@@ -12,7 +12,7 @@ pytestmark = pytest.mark.timeout(300)
 
 @pytest.fixture
 def found(scenario: Callable[[str], Any]) -> dict[str, Any]:
-    result: dict[str, Any] = scenario("scenario_interfaces")
+    result: dict[str, Any] = scenario("scenario_ipvlan_vrf")
     return result
 
 
