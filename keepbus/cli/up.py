@@ -163,6 +163,7 @@ def _deployment(
         run_dir=run_dir,
         confined=confined,
         urgent=urgent,
+        spared=deployment.can_be_spared(),
         standby=not options.no_standby,
         service_options=shlex.join(every),
         vrrp_options="--keep-addresses" if options.keep_addresses else "",

@@ -1,8 +1,9 @@
 """From `deploy/` to the files that a node's supervisord reads.
 
 A template's `${name}` is replaced by a value of the node, `${confined CAP,CAP}` by the setpriv call that
-leaves a program exactly these capabilities, `${urgent}` by the chrt call that puts a program before all
-ordinary ones. In a `command=` paths are quoted, because supervisord splits it as a shell would.
+leaves a program exactly these capabilities, `${urgent}` by the calls of chrt and choom that put a program
+before all ordinary ones and spare it when memory runs out. In a `command=` paths are quoted, because
+supervisord splits it as a shell would.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ _STANDBY = "vrrp-standby.conf"
 _MORE_CHECKERS = "checker-more.conf"
 _PATHS = ("run_dir", "python")
 _CHRT = ["chrt", "--rr", str(REALTIME_PRIORITY)]
+_CHOOM = ["choom", "-n", "-900", "--"]
 _PLACEHOLDER = re.compile(r"\$\{(\w+)(?: ([\w,]*))?\}")
 
 
@@ -43,6 +45,8 @@ class Deployment:
     """Cut down each program's privileges with setpriv."""
     urgent: bool
     """Run what must be on time in the real-time class."""
+    spared: bool = False
+    """Keep the kernel from ending what must be on time when memory runs out, as long as there are others."""
     service_options: str = ""
     """Options that every service gets."""
     standby: bool = True
@@ -103,6 +107,11 @@ def can_be_urgent() -> bool:
     return _works(_CHRT)
 
 
+def can_be_spared() -> bool:
+    """True when choom is there and may protect a program here."""
+    return _works(_CHOOM)
+
+
 def _works(prefix: list[str]) -> bool:
     """Try it, because only the kernel knows."""
     if shutil.which(prefix[0]) is None:
@@ -137,7 +146,7 @@ def _fill(path: Path, deployment: Deployment, number: int = 1) -> str:
             names = [capability for capability in (argument or "").split(",") if capability]
             text = shlex.join(_setpriv(names)) if deployment.confined else ""
         elif name == "urgent":
-            text = shlex.join(_CHRT) if deployment.urgent else ""
+            text = shlex.join([*_CHRT * deployment.urgent, *_CHOOM * deployment.spared])
         elif name in values:
             text = values[name]
             if name in _PATHS and match.string.startswith("command="):

@@ -22,7 +22,7 @@ import zmq
 from keepbus.bus.client import Listener, Speaker
 from keepbus.contracts.common import Service as ServiceState
 from keepbus.contracts.common import Status
-from keepbus.runtime import generation, privileges
+from keepbus.runtime import generation, oom, privileges
 from keepbus.runtime.backoff import SETTLED_NS, Backoff
 from keepbus.runtime.lock import Lock
 from keepbus.runtime.log import Logger
@@ -66,6 +66,7 @@ class Service:
         may_need: Iterable[str] = (),
         options: Callable[[argparse.ArgumentParser], None] | None = None,
         standby: bool = False,
+        spared: bool = False,
         of: str = "",
         part: Callable[[Any], Any] = lambda section: section,
         argv: Sequence[str] | None = None,
@@ -75,7 +76,8 @@ class Service:
         section is the class of the service's part of the configuration, None when it has none; topics are
         the prefixes it hears besides its own state; needs names capabilities (`NET_ADMIN`), may_need
         those that it can begin without and may hold. standby: with the option `--standby` a second process
-        waits here until it is the service (runtime/standby.py). of: the service whose section and
+        waits here until it is the service (runtime/standby.py). spared: when memory runs out, others go first
+        (runtime/oom.py). of: the service whose section and
         states these are, when this process is one of several that share them (`checker-2` of checker); part
         makes of the section what is this process's. Ends the process with one sentence on
         standard error when one of these fails.
@@ -97,6 +99,8 @@ class Service:
         self.started_wall_ns = time.time_ns()
         os.umask(0o007)
         _die_with_parent()
+        if not spared:
+            oom.volunteer()
         if "SUPERVISOR_ENABLED" in os.environ and _is_orphan(self.run_dir):
             sys.exit(1)
         self.log = Logger(name, level=self.options.log_level, as_json=self.options.log_json)

@@ -29,17 +29,7 @@ STATEMENTS = [
     *(f"R-I{number}" for number in range(1, 15)),
 ]
 EXCEPTIONS = {
-    "S6": "the kernel forwards nothing that is for 224.0.0.0/24 or ff02::/16",
-    "K3": "forwarding is the kernel's",
-    "K9": "redirects are the kernel's",
-    "K10": "neighbour advertisements are taken by the kernel, in every state alike",
-    "J1": "two versions side by side are not offered: keepalived has no keyword for it",
-    "J2": "as J1",
-    "J3": "as J1",
-    "R-F10": "there is no configuration service: the command compiles, and is gone",
-    "R-F18": "there is no writer: vrrp itself writes addresses, and R-F17 is what happens when it is frozen",
-    "R-F23": "who is killed is the kernel's choice; what follows a kill of vrrp is R-F2",
-    "R-F42": "memory is not locked: an unprivileged service may not; late is late (R-L7)",
+    "J1": "RFC 9568 8.4.2 leaves the mode to choice; it is not offered (J2, J3), as keepalived has none",
     "R-F57": "as keepalived, nobody looks for the virtual address at others; who else is master is told",
 }
 """Statement and why it has no test."""

@@ -1,10 +1,11 @@
 """What the sockets of a router hear and say, and a host that is short of processor time or files: on real
-interfaces (K1, K2, S5, S7, S9, R-F1, R-F41, R-F43)."""
+interfaces (K1, K2, S5, S7, S9, R-F1, R-F41, R-F42, R-F43)."""
 
 from __future__ import annotations
 
 import os
 import resource
+import signal
 import subprocess
 import sys
 import time
@@ -191,3 +192,23 @@ def test_r_f43_at_the_limit_of_open_files_it_lives_and_recovers(spaces: Namespac
     resource.prlimit(pid, resource.RLIMIT_NOFILE, (soft, hard))
     spaces.run(one.namespace, "ip", "address", "add", "10.9.0.3/24", "dev", "eth0")
     wait_for("one is master again", lambda: one.has(VIP) and not two.has(VIP))
+
+
+def test_r_f42_a_process_that_waits_for_its_pages_again_and_again_moves_nothing(
+    spaces: Namespaces, tmp_path: Path
+) -> None:
+    """Memory is not locked. What swapping does to a process is stillness, here up to 80 of each 100 ms; what
+    takes longer than the lease is R-F17."""
+    one, two, wire = fast_pair(spaces, tmp_path)
+    before = transitions(one, two)
+    began_at = time.time()
+    for number in range(30):
+        one.signal(signal.SIGSTOP)
+        time.sleep(0.02 + number % 7 / 100)
+        one.signal(signal.SIGCONT)
+        time.sleep(0.02)
+    ended_at = time.time()
+    moments = [at for at, _ in wire.adverts(ONE, since=began_at) if at < ended_at]
+    assert len(moments) > (ended_at - began_at) / 0.2, "a lease ended"
+    assert max(later - earlier for earlier, later in pairwise(moments)) < 0.3, "the peer was near"
+    assert transitions(one, two) == before

@@ -65,11 +65,22 @@ def test_options_and_privileges_go_where_they_belong(tmp_path: Path) -> None:
     ]
 
 
+def test_r_f23_what_must_be_on_time_is_spared_when_memory_runs_out(tmp_path: Path) -> None:
+    made = replace(deployment(tmp_path), spared=True)
+    render(made)
+    found = {name: program["command"] for name, program in programs(made).items()}
+    spared = [name for name in found if found[name].startswith("chrt --rr 1 choom -n -900 -- setpriv ")]
+    assert sorted(spared) == ["vrrp", "vrrp-standby", "watchdog"]
+    assert not [name for name in found if "choom" in found[name] and name not in spared]
+    render(replace(made, urgent=False, confined=False))
+    assert programs(made)["vrrp"]["command"].startswith("choom -n -900 -- ")
+
+
 def test_without_setpriv_and_chrt_nothing_of_them_is_left(tmp_path: Path) -> None:
     made = deployment(tmp_path, confined=False, urgent=False)
     render(made)
     for program in programs(made).values():
-        assert not {"setpriv", "chrt"} & set(program["command"].split())
+        assert not {"setpriv", "chrt", "choom"} & set(program["command"].split())
 
 
 def test_an_operators_file_takes_the_place_of_ours_and_others_are_added(tmp_path: Path) -> None:

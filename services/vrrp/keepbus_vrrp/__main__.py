@@ -25,6 +25,7 @@ def main() -> None:
         needs=("NET_ADMIN", "NET_RAW"),
         options=_options,
         standby=True,
+        spared=True,
     )
     try:
         shell = Shell(service.run_dir, service.node, service.loop, service.log.warning)

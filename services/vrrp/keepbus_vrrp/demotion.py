@@ -39,6 +39,19 @@ def obey(instances: Iterable[Instance], message: Message, turn: Turn) -> None:
     turn.effects.append(Publish(answer, message.header.id))
 
 
+def spread(members: Iterable[Instance]) -> None:
+    """Of a sync group that is new or has others than before: if one is demoted all are, masters release."""
+    members = tuple(members)
+    demoted = next((each for each in members if each.demoted), None)
+    if demoted is None or all(each.demoted for each in members):
+        return
+    _mark(demoted, demoted=True)
+    for each in members:
+        if each.state is VrrpState.MASTER:
+            cause = f"{demoted.config.name} was demoted by command, and is in the same sync group now"
+            each.become_backup(cause, each.master_down_interval_us, {}, release=True)
+
+
 def _demote(instance: Instance, source: str) -> str:
     sentence = f"demoted: it was {instance.state}"
     _mark(instance, demoted=True)
@@ -60,5 +73,6 @@ def _mark(instance: Instance, *, demoted: bool) -> None:
         skew_us = each.skew_time_us
         each.demoted = demoted
         tracking.move(each, skew_us)
-        each.remember()
-        each.publish()
+        if each.state is not VrrpState.INIT:
+            each.remember()
+            each.publish()

@@ -15,7 +15,7 @@ from keepbus.contracts import vrrp as contracts
 from keepbus.contracts.message import quote
 from keepbus.contracts.vrrp import VrrpState
 from keepbus.runtime.machine import Log, Publish, Withdraw
-from keepbus_vrrp import record
+from keepbus_vrrp import demotion, record
 from keepbus_vrrp.effects import Forget, Remember
 from keepbus_vrrp.instance import Instance
 from keepbus_vrrp.record import GroupRecord
@@ -221,6 +221,7 @@ class Groups:
         changed, self._changed = self._changed, []
         fresh = []
         for group in changed:
+            demotion.spread(group.members)
             if group.state is VrrpState.INIT and all(each.state is VrrpState.INIT for each in group.members):
                 fresh.append(group)
             else:

@@ -15,6 +15,7 @@ def main() -> None:
         "watchdog",
         about="bring back services that died or stand still",
         topics=[f"state/{name}/service" for name in names],
+        spared=True,
     )
     shell = Shell(service.loop, service.log, rundir.supervisor_socket(service.run_dir))
     service.run(Machine(name for name in names if name != "watchdog"), shell.perform)
