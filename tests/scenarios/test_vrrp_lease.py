@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import pairwise
 from typing import Any
 
 import pytest
-from keepbus_vrrp import ipv4, publication, record
-from keepbus_vrrp.effects import Advertise, Announce, Guard, Install, OpenGate, Remember, Remove
-from keepbus_vrrp.events import GateChanged, InstallFailed, Memory, TransmitFailed, TransmitRecovered
+from keepbus_vrrp import publication, record
+from keepbus_vrrp.effects import Advertise, Announce, Install, Remember, Remove
+from keepbus_vrrp.events import InstallFailed, TransmitFailed, TransmitRecovered
 from keepbus_vrrp.netlink import FOREVER_S
-from keepbus_vrrp.timers import gate_can_lease
-from vrrp_router import LOCAL, VIP, Router, advert, config, on_wire, priorities
+from vrrp_router import LOCAL, VIP, Router, advert, config, memory_of, on_wire, priorities
 
 from keepbus.config.model import VirtualAddress
 from keepbus.contracts.vrrp import Resumed, VrrpState
-from keepbus.runtime.machine import Log, Publish, Report, Withdraw
+from keepbus.runtime.machine import Publish, Withdraw
 from keepbus.testing.playbook import ns
 
 MASTER, BACKUP = VrrpState.MASTER, VrrpState.BACKUP
@@ -94,21 +92,24 @@ def test_an_unsent_advert_proves_nothing() -> None:
     router = Router()
     start = router.become_master()
     key = router.instance.key
-    for second in (1, 2, 3):
-        router.at(start + second)
-        router.at(start + second, TransmitFailed(key, "No buffer space available"))
+    # An advert that is refused is tried again, four times in an interval, until the lease ends.
+    for tried in (1, 1.25, 1.5, 1.75, 2):
+        assert priorities(router.at(start + tried)) == [100]
+        router.at(start + tried, TransmitFailed(key, "No buffer space available"))
+    assert router.state is MASTER
+    router.at(start + 2.001)
     assert router.state is BACKUP
-    assert router.instance.cause == "no advert could be sent for 3.000 s (No buffer space available)"
+    assert router.instance.cause == "no advert could be sent for 2.000 s (No buffer space available)"
 
 
 def test_a_first_advert_that_does_not_leave_gets_a_leases_time() -> None:
     router = Router()
     router.at(3.609375)
     key = router.instance.key
-    for second in range(3):
+    for tried in range(9):
         assert router.state is MASTER
-        router.at(3.609375 + second, TransmitFailed(key, "Network is unreachable"))
-    router.at(3.609375 + 3, TransmitFailed(key, "Network is unreachable"))
+        router.at(3.609375 + tried / 4, TransmitFailed(key, "Network is unreachable"))
+    router.at(3.609375 + 2.001)
     assert router.state is BACKUP
 
 
@@ -118,9 +119,11 @@ def test_an_advert_that_leaves_again_proves_it_again() -> None:
     key = router.instance.key
     router.at(start + 1)
     router.at(start + 1, TransmitFailed(key, "No buffer space available"))
-    router.at(start + 2, TransmitRecovered(key))
+    assert priorities(router.at(start + 1.25)) == [100]
+    router.at(start + 1.25, TransmitRecovered(key))
     router.at(start + 3.9)
     assert router.state is MASTER
+    assert router.instance.lease.error == ""
 
 
 def test_a_refused_address_is_not_announced() -> None:
@@ -132,12 +135,6 @@ def test_a_refused_address_is_not_announced() -> None:
     (announcement,) = scene.of(Announce)
     assert isinstance(announcement, Announce)
     assert {frame[-4:] for _, frame in announcement.frames} == {bytes((192, 0, 2, 1))}
-
-
-def memory_of(router: Router, *, sent: float, lease_end: float) -> Memory:
-    """What the router would leave; moments count from the start of the next process."""
-    text = record.dump(publication.record_of(router.instance))
-    return text, ns(sent), ns(lease_end), router.instance.counters.kept()
 
 
 def master(**fields: Any) -> Router:
@@ -280,117 +277,3 @@ def test_a_removed_instance_releases() -> None:
     assert "Withdraw" in scene.names()
     assert "Forget" in scene.names()
     assert "Unlisten" in scene.names()
-
-
-def gated(**fields: Any) -> Router:
-    return Router(version=3, advert_interval_us=100_000, **fields)
-
-
-def test_r_l3_below_a_second_adverts_open_a_gate() -> None:
-    router = gated()
-    vip = ipv4.pack(VIP)
-    # The gate is there before anything is held.
-    (guard,) = router.scene.of(Guard)
-    assert guard.addresses == (vip,)
-    start = router.become_master()
-    (sent,) = router.scene.of(Advertise)
-    assert (sent.hold, sent.valid_s, sent.lease_end_ns) == ((vip,), FOREVER_S, ns(start + 0.2))
-    names = router.scene.names()
-    assert names.index("Advertise") < names.index("OpenGate")
-    scene = router.at(start + 0.1)
-    assert [type(effect).__name__ for effect in scene if type(effect) in (Advertise, OpenGate)] == [
-        "Advertise",
-        "OpenGate",
-    ]
-
-
-def test_r_l3_one_transaction_for_all_adverts_of_a_turn() -> None:
-    router = Router(
-        *(
-            config(
-                name=f"VI_{n}",
-                virtual_router_id=n,
-                version=3,
-                advert_interval_us=100_000,
-                virtual_addresses=(VirtualAddress(address=f"192.0.2.{n}", prefix=24, interface="eth0"),),
-            )
-            for n in range(1, 9)
-        )
-    )
-    start = router.become_master()
-    router.at(start + 0.15)
-    scene = router.play.at(start + 0.25)
-    assert len(scene.of(Advertise)) == 8
-    assert len(scene.of(OpenGate)) == 1
-
-
-def test_r_l3_adverts_wait_a_third_of_their_interval_for_one_another() -> None:
-    """A transaction for many costs a tenth of one for each; the first one after a pause waits for nobody."""
-    router = Router(
-        *(
-            config(
-                name=f"VI_{n}",
-                virtual_router_id=n,
-                version=3,
-                advert_interval_us=100_000,
-                priority=100 + n,
-                virtual_addresses=(VirtualAddress(address=f"192.0.2.{n}", prefix=24, interface="eth0"),),
-            )
-            for n in range(1, 5)
-        )
-    )
-    start = router.become_master()
-    opened: list[int] = []
-    sent: list[int] = []
-    for millisecond in range(1, 1000):
-        scene = router.at(start + millisecond / 1000)
-        if millisecond > 200:  # by then all are masters
-            opened += [millisecond] * len(scene.of(OpenGate))
-            sent += [millisecond] * len(scene.of(Advertise))
-    assert len(sent) > 20
-    assert all(any(0 <= at - advert <= 34 for at in opened) for advert in sent if advert < 950)
-    assert all(later - earlier >= 33 for earlier, later in pairwise(opened))
-
-
-def test_r_l3_the_gate_goes_with_the_last_address() -> None:
-    router = gated()
-    start = router.become_master()
-    scene = router.stop(start + 0.05)
-    assert [each.addresses for each in scene.of(Guard)] == [()]
-    names = scene.names()
-    assert names.index("Remove") < names.index("Guard") < names.index("Exit")
-
-
-def test_r_l1_what_is_too_fast_for_a_gate_has_no_lease() -> None:
-    # Two intervals less a tick of 10 ms are no more than 1.25 intervals.
-    assert not gate_can_lease(10_000)
-    assert gate_can_lease(20_000)
-    router = Router(version=3, advert_interval_us=10_000)
-    assert router.instance.terms.gated == ()
-    assert not router.instance.is_leased
-
-
-def test_without_nftables_there_is_no_lease_and_it_is_said() -> None:
-    router = gated()
-    assert router.instance.is_leased
-    scene = router.at(0.01, GateChanged("the kernel's nftables: Protocol not supported"))
-    assert not router.instance.is_leased
-    (report,) = [effect for effect in scene if isinstance(effect, Report)]
-    assert report.detail.endswith(
-        "; no address lease at so short an advert_int (the kernel's nftables: Protocol not supported): VI_1"
-    )
-    assert not [effect for effect in router.at(0.02, GateChanged("")) if isinstance(effect, Log)]
-    assert router.instance.is_leased
-
-
-def test_r_f16_half_a_lease_late_changes_nothing_below_a_second_too() -> None:
-    router = gated()
-    start = router.become_master()
-    router.at(start + 0.1)
-    # R-F16: due at 0.2, the lease ends at 0.3.
-    assert priorities(router.play.at(start + 0.29)) == [100]
-    assert router.state is MASTER
-    # R-F17, R-F20: CLOCK_BOOTTIME counts a suspend, so both look the same: step down first.
-    scene = router.play.at(start + 30)
-    assert on_wire(scene)[:1] == ["remove"]
-    assert router.state is BACKUP

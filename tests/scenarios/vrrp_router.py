@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from keepbus_vrrp import events, ipv4, packet
+from keepbus_vrrp import events, ipv4, packet, publication, record
 from keepbus_vrrp.effects import Advertise, Announce, Endpoint, Install, Remove
 from keepbus_vrrp.instance import Instance
 from keepbus_vrrp.machine import Machine
@@ -123,7 +123,7 @@ class Router:
         seconds = (wake_at_ns - ns(0)) / 1e9
         self.scene = self.at(seconds)
         assert self.state is VrrpState.MASTER
-        self.at(seconds, self.confirmed())
+        self.confirmed_scene = self.at(seconds, self.confirmed())
         return seconds
 
     def confirmed(self) -> events.Installed:
@@ -158,3 +158,9 @@ def on_wire(scene: Scene) -> list[str]:
 def announced(scene: Scene) -> int:
     """Number of frames."""
     return sum(len(effect.frames) for effect in scene if isinstance(effect, Announce))
+
+
+def memory_of(router: Router, *, sent: float, lease_end: float) -> events.Memory:
+    """What the router would leave; moments count from the start of the next process."""
+    text = record.dump(publication.record_of(router.instance))
+    return text, ns(sent), ns(lease_end), router.instance.counters.kept()

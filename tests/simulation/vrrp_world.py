@@ -66,8 +66,7 @@ class Router(Node):
         self.held_until_ns = 0
         """The kernel has the address and lets it pass until then."""
         self._present_until_ns = self._open_until_ns = 0
-        self._guarded = False
-        self._to_open_until_ns = 0
+        self._guarded_us = 0
         self.link_up = True
         self.memory: dict[str, tuple[str, int, int, tuple[int, ...]]] = {}
         self.heard: list[Heard] = []
@@ -187,13 +186,13 @@ class Router(Node):
                     self._present_until_ns = 0
                     self._hold()
             case effects.Guard(addresses):
-                self._guarded = VIP in addresses
+                self._guarded_us = dict(addresses).get(VIP, 0)
                 self._hold()
                 return [events.GateChanged("")]
-            case effects.OpenGate():
-                if self._to_open_until_ns:
-                    self._open_until_ns = self.moment_ns(self._to_open_until_ns) + GATE_LATENESS_NS
-                    self._to_open_until_ns = 0
+            case effects.OpenGate(leases):
+                end_ns = dict(leases).get(self._guarded_us, 0)
+                if end_ns > self.clock_ns():
+                    self._open_until_ns = self.moment_ns(end_ns) + GATE_LATENESS_NS
                     self._hold()
             case Publish(View() as body):
                 self.view = body
@@ -214,8 +213,6 @@ class Router(Node):
         if effect.lease_end_ns:
             text, _, _, counters = self.memory.get(effect.instance, ("", 0, 0, (0,) * 6))
             self.memory[effect.instance] = (text, self.clock_ns(), effect.lease_end_ns, counters)
-        if effect.hold:
-            self._to_open_until_ns = effect.lease_end_ns
         if effect.addresses:
             self._install(effect.valid_s)
         return [events.Installed(effect.instance, (VIP,))] if effect.confirm else []
@@ -241,7 +238,7 @@ class Router(Node):
 
     def _hold(self) -> None:
         until_ns = self._present_until_ns
-        if self._guarded:
+        if self._guarded_us:
             until_ns = min(until_ns, self._open_until_ns)
         if until_ns != self.held_until_ns:
             self.held_until_ns = until_ns

@@ -65,13 +65,13 @@ def why(error: OSError) -> str:
 def _tables(deny: Deny) -> Iterator[bytes]:
     for number, family in enumerate((NFPROTO_IPV4, NFPROTO_IPV6), 1):
         six = family == NFPROTO_IPV6
-        octets = _IPV6_OCTETS if six else _IPV6_OCTETS // 4
-        addresses = [each for each in deny.addresses if len(each) == octets]
+        address_kind = nft.IPV6 if six else nft.IPV4
+        addresses = [each for each in deny.addresses if len(each) == address_kind[1]]
         link_local = deny.link_local if six else ()
         if not addresses and not link_local:
             continue
         yield nft.add_table(family, deny.table)
-        yield nft.add_set(family, deny.table, _SET, octets, number)
+        yield nft.add_set(family, deny.table, _SET, address_kind, number)
         if addresses:
             elements = [nft.element(address) for address in addresses]
             yield nft.add_elements(family, deny.table, _SET, elements)
@@ -84,7 +84,7 @@ def _tables(deny: Deny) -> Iterator[bytes]:
                         nft.TRANSPORT_HEADER, 0, kind
                     )
                     yield nft.add_rule(family, deny.table, chain, is_kind, nft.accept())
-            loaded = nft.load(NETWORK_HEADER, at6 if six else at4, octets)
+            loaded = nft.load(NETWORK_HEADER, at6 if six else at4, address_kind[1])
             for address, interface in link_local:
                 there = nft.comes_by(interface) if chain == "in" else nft.leaves_by(interface)
                 is_it = loaded + nft.equals(address) + there

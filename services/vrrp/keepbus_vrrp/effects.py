@@ -75,8 +75,6 @@ class Advertise(NamedTuple):
     """If the process was frozen between its decision and the sending, the advert must not leave."""
     confirm: bool = False
     """Answer with Installed, all addresses to be announced."""
-    hold: tuple[bytes, ...] = ()
-    """Addresses for which the next OpenGate opens the gate until lease_end_ns."""
 
 
 class Guard(NamedTuple):
@@ -85,7 +83,8 @@ class Guard(NamedTuple):
     None: the gate goes, with what an earlier process left of it.
     """
 
-    addresses: tuple[bytes, ...]
+    addresses: tuple[tuple[bytes, int], ...]
+    """Each with the length of its lease in microseconds; those of one length share what OpenGate says."""
 
 
 class Deny(NamedTuple):
@@ -101,7 +100,10 @@ class Deny(NamedTuple):
 
 
 class OpenGate(NamedTuple):
-    """Open the gate, in one go, for the addresses of all adverts that left since the last time."""
+    """Open the gate, in one go, for all addresses whose lease has this length."""
+
+    leases: tuple[tuple[int, int], ...]
+    """Length in microseconds, and until when: the end of the first of these leases that ends."""
 
 
 class Install(NamedTuple):

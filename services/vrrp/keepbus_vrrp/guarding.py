@@ -1,51 +1,77 @@
-"""Which addresses pass the gate only while they are held.
+"""Which addresses pass the gate only while adverts leave, and when it is opened.
 
 Law of this file: the gate is made before an address is held and goes after the last one was removed; what an
-earlier process left of it is taken over or taken away with the first configuration.
+earlier process left of it is taken over or taken away with the first configuration. The gate is never open
+for longer than the first lease of its length lasts, and an advert counts from the turn after it: by then
+it is known whether it left.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable
+from operator import attrgetter
 
-from keepbus.runtime.machine import Log
-from keepbus_vrrp.effects import Guard
-from keepbus_vrrp.instance import Instance
-from keepbus_vrrp.turn import Turn
+from keepbus.runtime.machine import Effect
+from keepbus_vrrp.effects import Guard, OpenGate
+from keepbus_vrrp.lease import Lease
+from keepbus_vrrp.terms import Terms
+from keepbus_vrrp.timers import NEVER, NS_PER_US
+
+_END = attrgetter("end_ns")
 
 
 class Guarding:
-    """The node's."""
+    """The node's. Times are CLOCK_BOOTTIME nanoseconds."""
 
-    def __init__(self, turn: Turn, instances: Mapping[str, Instance]) -> None:
-        self._turn = turn
-        self._instances = instances
-        self._guarded: tuple[bytes, ...] | None = None
+    __slots__ = ("_guarded", "_leases", "_opened_at_ns", "error", "open_at_ns")
+
+    def __init__(self) -> None:
+        self._guarded: tuple[tuple[bytes, int], ...] | None = None
         """None: what an earlier process left is not known."""
+        self._leases: dict[int, set[Lease]] = {}
+        """Of those who are master now, by their length in microseconds."""
+        self._opened_at_ns = 0
+        self.open_at_ns = NEVER
+        """When the gate is to be opened for the adverts that left."""
+        self.error = ""
+        """Why there is no lease below 1 s."""
 
-    def arrange(self) -> None:
+    def arrange(self, terms: Iterable[Terms]) -> list[Effect]:
         """Guard the addresses of all instances that are too fast for a lifetime."""
-        self._guard({address for each in self._instances.values() for address in each.terms.gated})
+        guarded = tuple(sorted({address: each.lease_us for each in terms for address in each.gated}.items()))
+        if guarded == self._guarded:
+            return []
+        self._guarded = guarded
+        return [Guard(guarded)]
 
-    def end(self) -> None:
-        """Leave nothing in the kernel."""
-        self._guard(set())
+    def renew(self, lease: Lease, terms: Terms, now_ns: int, *, at_once: bool) -> None:
+        """An advert is on its way; at_once: the first one of a master, who announces its addresses next.
 
-    def changed(self, error: str) -> bool:
-        """The kernel made the gate, or did not; True when that is news."""
-        turn = self._turn
-        if error == turn.gate_error:
-            return False
-        turn.gate_error = error
-        if error:
-            turn.effects.append(Log("error", f"no address lease below 1 s: {error}"))
-        for instance in self._instances.values():
-            if instance.terms.gated:
-                instance.publish()
-        return True
+        Others wait for one another, a third of their interval at most, of the whole one that the gate
+        stays open without them.
+        """
+        leases = self._leases.get(terms.lease_us)
+        if leases is None:
+            leases = self._leases[terms.lease_us] = set()
+        leases.add(lease)
+        if at_once:
+            self.open_at_ns = now_ns
+        elif self.open_at_ns == NEVER:
+            self.open_at_ns = max(now_ns, self._opened_at_ns + terms.interval_us * NS_PER_US // 3)
 
-    def _guard(self, addresses: set[bytes]) -> None:
-        guarded = tuple(sorted(addresses))
-        if guarded != self._guarded:
-            self._guarded = guarded
-            self._turn.effects.append(Guard(guarded))
+    def end(self, lease: Lease, now_ns: int) -> None:
+        """Its master steps down; others whose lease lasts longer do not wait."""
+        for leases in self._leases.values():
+            if lease in leases:
+                leases.remove(lease)
+                self.open_at_ns = now_ns
+
+    def open(self, now_ns: int) -> list[Effect]:
+        """Open the gate if that is due; nothing has been sent yet in this turn."""
+        if self.open_at_ns > now_ns:
+            return []
+        self.open_at_ns, self._opened_at_ns = NEVER, now_ns
+        ends_ns = [
+            (length_us, min(map(_END, leases))) for length_us, leases in self._leases.items() if leases
+        ]
+        return [OpenGate(tuple(ends_ns))] if ends_ns else []

@@ -131,7 +131,7 @@ class Instance(Series):
     @property
     def is_leased(self) -> bool:
         """The kernel ends what this router holds when it does not advertise any more."""
-        return self.terms.leased or (bool(self.terms.gated) and not self.turn.gate_error)
+        return self.terms.leased or (bool(self.terms.gated) and not self.turn.guarding.error)
 
     @property
     def all_addresses(self) -> tuple[VirtualAddress, ...]:
@@ -258,12 +258,12 @@ class Instance(Series):
         self.turn.timers.cancel(self.timer)
         self._tell()
 
-    def resume(self) -> None:
-        """Go on as the master that an earlier process of this node was: no transition."""
+    def resume(self, lease_end_ns: int) -> None:
+        """Go on as the master that an earlier process of this node was, with its lease: no transition."""
         self.state = VrrpState.MASTER
         self.entered_at_ns = self.turn.now_ns
         self.holds_addresses = True
-        self._reign()
+        self._reign(lease_end_ns)
         self.advertise(confirm=True)
         self.held.hold_of(self.config)
         self.turn.timers.arm_renewal(self.timer, self.turn.now_ns + self.terms.interval_us * NS_PER_US)
@@ -279,7 +279,7 @@ class Instance(Series):
         self.counters.adverts_sent += 1
         install = confirm or self.terms.leased
         if self.terms.gated:
-            turn.open_gate(self.terms.interval_us, at_once=confirm)
+            turn.guarding.renew(self.lease, self.terms, turn.now_ns, at_once=confirm)
         turn.effects.append(
             Advertise(
                 self.key,
@@ -290,7 +290,6 @@ class Instance(Series):
                 self.lease.end_ns,
                 not_after_ns,
                 confirm,
-                self.terms.gated,
             )
         )
 
@@ -324,13 +323,13 @@ class Instance(Series):
                 next_at_ns = turn.now_ns + self.terms.interval_us * NS_PER_US
             turn.timers.arm_renewal(self.timer, next_at_ns)
 
-    def _reign(self) -> None:
+    def _reign(self, lease_end_ns: int = 0) -> None:
         self.familiar = b""
         vmac.switch(self, up=True)
         self.master_interval_us = self.terms.interval_us  # L4
         self.take_master(self.source, self.effective_priority)
         self.last_correction_at_ns = 0
-        self.lease.begin(self.turn.now_ns, self.terms)
+        self.lease.begin(self.turn.now_ns, self.terms, end_ns=lease_end_ns)
         if self.adverts.guard is not None:
             self.adverts.guard.reign()
         refreshing.begin(self)
@@ -342,6 +341,7 @@ class Instance(Series):
             return
         self.counters.released_master += 1
         self.turn.timers.cancel(self.timer)
+        self.turn.guarding.end(self.lease, self.turn.now_ns)
         self.lease.end()
         self.rivals.leave()
         if release:

@@ -30,9 +30,9 @@ class Lease:
         self.error = ""
         """Why the last advert did not leave."""
 
-    def begin(self, now_ns: int, terms: Terms) -> None:
-        """A new master's first advert has a whole lease's time to succeed."""
-        self.end_ns = self._proven_until_ns = now_ns + terms.lease_us * NS_PER_US
+    def begin(self, now_ns: int, terms: Terms, *, end_ns: int = 0) -> None:
+        """A new master's first advert has a whole lease's time to succeed; who resumes has until end_ns."""
+        self.end_ns = self._proven_until_ns = end_ns or now_ns + terms.lease_us * NS_PER_US
 
     def renew(self, now_ns: int, terms: Terms) -> int:
         """An advert is on its way; the moment after which it must not leave any more."""

@@ -37,9 +37,8 @@ from keepbus_vrrp import (
 )
 from keepbus_vrrp.answers import Answers
 from keepbus_vrrp.debounce import Debounce
-from keepbus_vrrp.effects import Forget, Gather, OpenGate, ReadKernel, Recall
+from keepbus_vrrp.effects import Forget, Gather, ReadKernel, Recall
 from keepbus_vrrp.group import Groups
-from keepbus_vrrp.guarding import Guarding
 from keepbus_vrrp.instance import Instance, key_of
 from keepbus_vrrp.lease import outlived, step_down
 from keepbus_vrrp.patience import patience_ns
@@ -82,7 +81,6 @@ class Machine:
         self._start_delay = StartDelay(self._turn, self._begin)
         self._reported_transitions = 0
         self._gather_ns = 0
-        self._guarding = Guarding(self._turn, self.instances)
         self._least_slack_ns = NEVER
         """No master's lease ends earlier than this after its timer was due."""
         self._upkeep = Upkeep(self._turn, self.instances, self._vmacs, self._report)
@@ -100,9 +98,8 @@ class Machine:
             events.ForwardingChanged: self._on_forwarding_changed,
             events.Received: self._reception.receive,
             events.ListenFailed: self._on_listen_failed,
-            **Answers(self.instances, self._upkeep.install_failed).handlers,
+            **Answers(self.instances, self._upkeep.install_failed, self._say_report).handlers,
             **self._upkeep.handlers,
-            events.GateChanged: self._on_gate_changed,
         }
 
     def turn(self, now_ns: int, events_: Sequence[Event]) -> Iterable[Effect]:
@@ -111,9 +108,12 @@ class Machine:
         turn.now_ns = now_ns
         effects = turn.effects = []
         timers = turn.timers
+        answers = bool(events_) and type(events_[0]) in _ANSWERS
         next_at_ns = timers.next_renewal_at_ns()
         if next_at_ns is not None and now_ns - next_at_ns > self._least_slack_ns:
             self._step_down_late()
+        if not answers:
+            effects += turn.guarding.open(now_ns)
         for event in events_:
             self._handlers[type(event)](event)
         if self._surroundings_changed:
@@ -123,14 +123,13 @@ class Machine:
             self._upkeep.settle()
         # A turn of answers has the moment of the turn that asked: what fell due since is seen at the next
         # look, masters' adverts first. Else hundreds of takeovers would be one turn without a clock.
-        if not events_ or type(events_[0]) not in _ANSWERS:
+        if answers:
+            effects[:0] = turn.guarding.open(now_ns)
+        else:
             timers.fire(now_ns)
-        if turn.gate_at_ns <= now_ns:
-            turn.gate_at_ns, turn.gate_opened_at_ns = NEVER, now_ns
-            effects.append(OpenGate())
         if turn.transitions != self._reported_transitions and not self._stopped:
             self._reported_transitions = turn.transitions
-            turn.telling.say_of(self, self._report)
+            self._say_report()
             turn.other_pace = True
         if turn.other_pace:
             turn.other_pace = False
@@ -147,9 +146,10 @@ class Machine:
         if turn.telling:
             return turn.now_ns
         next_at_ns = turn.timers.next_at_ns()
-        if turn.gate_at_ns == NEVER:
+        open_at_ns = turn.guarding.open_at_ns
+        if open_at_ns == NEVER:
             return next_at_ns
-        return turn.gate_at_ns if next_at_ns is None else min(next_at_ns, turn.gate_at_ns)
+        return open_at_ns if next_at_ns is None else min(next_at_ns, open_at_ns)
 
     def _step_down_late(self) -> None:
         for instance in self.instances.values():
@@ -269,6 +269,7 @@ class Machine:
         for instance in self.instances.values():
             fitness.look_at(instance, self._placement)
         tracking.forget(self.instances.values(), self._turn)
+        self._turn.effects += self._turn.guarding.arrange(each.terms for each in self.instances.values())
         if self._start_delay.holds(section, self._memories):
             start.remove_left_over(fresh, self._turn)
         else:
@@ -276,9 +277,8 @@ class Machine:
         self._upkeep.configure(section)
         self._vmacs.sweep(section)
         self._least_slack_ns = min((each.terms.slack_ns for each in self.instances.values()), default=NEVER)
-        self._guarding.arrange()
         self._statistics.begin()
-        self._turn.telling.say_of(self, self._report)
+        self._say_report()
         self._gather()
 
     def _gather(self) -> None:
@@ -312,14 +312,13 @@ class Machine:
             self._upkeep.stop(keep=self._keep_addresses)
             if not self._keep_addresses:
                 self._vmacs.sweep()
-            self._guarding.end()
+            self._turn.effects += self._turn.guarding.arrange(())
         self._turn.effects += (*self._turn.telling.take_all(), Exit())
 
-    def _on_gate_changed(self, event: events.GateChanged) -> None:
-        if self._guarding.changed(event.error):
-            self._turn.telling.say_of(self, self._report)
-
     # Telling
+
+    def _say_report(self) -> None:
+        self._turn.telling.say_of(self, self._report)
 
     def _report(self) -> list[Effect]:
         return [report(self.instances.values(), self._upkeep.statics)]

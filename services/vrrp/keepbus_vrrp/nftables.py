@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
 
 NFPROTO_INET, NFPROTO_ARP = 1, 3
 NFPROTO_IPV4, NFPROTO_IPV6 = 2, 10
@@ -24,13 +23,16 @@ IPPROTO_ICMPV6 = 58
 _SUBSYSTEM = 10
 _BATCH_BEGIN, _BATCH_END = 0x10, 0x11
 _NESTED = 0x8000
-_META_IIFNAME, _META_OIFNAME, _META_NFPROTO, _META_L4PROTO = 6, 7, 15, 16
+_META_PROTOCOL, _META_IIFNAME, _META_OIFNAME, _META_NFPROTO, _META_L4PROTO = 1, 6, 7, 15, 16
 _IFNAMSIZ = 16
 _FIB_ADDRTYPE, _FIB_F_DADDR = 3, 2
 _RTN_LOCAL = 2
 _LOOKUP_F_INV = 1
 _REGISTER, _VERDICT_REGISTER = 1, 0
 _NF_DROP, _NF_ACCEPT = 0, 1
+
+IPV4, IPV6, ETHER_TYPE = (7, 4), (8, 16), (10, 2)
+"""What `nft` takes a set's octets for, and how many they are."""
 
 _HEADER = struct.Struct("=IHHII")
 _NFGENMSG = struct.Struct("!BBH")
@@ -123,9 +125,11 @@ def empty_chain(family: int, table: str, chain: str) -> bytes:
     return message(DELRULE, family, 0, text(1, table), text(2, chain))
 
 
-def add_set(family: int, table: str, name: str, key_octets: int, set_id: int, *, flags: int = 0) -> bytes:
-    """A set of octets; one that is there is left as it is. The type is told to people only."""
-    kind = {4: 7, 16: 8}[key_octets]  # ipv4_addr, ipv6_addr
+def add_set(
+    family: int, table: str, name: str, kind: tuple[int, int], set_id: int, *, flags: int = 0
+) -> bytes:
+    """A set; one that is there is left as it is. kind: IPV4, IPV6 or ETHER_TYPE."""
+    told, octets = kind
     return message(
         NEWSET,
         family,
@@ -133,8 +137,8 @@ def add_set(family: int, table: str, name: str, key_octets: int, set_id: int, *,
         text(1, table),
         text(2, name),
         number(3, flags),
-        number(4, kind),
-        number(5, key_octets),
+        number(4, told),
+        number(5, octets),
         number(10, set_id),
     )
 
@@ -144,21 +148,10 @@ def empty_set(family: int, table: str, name: str) -> bytes:
     return message(DELSETELEM, family, 0, text(1, table), text(2, name))
 
 
-# Written with each advert, and always the same few.
-@lru_cache(maxsize=16384)
-def _key(key: bytes) -> bytes:
-    return nested(1, attribute(1, key))
-
-
-@lru_cache(maxsize=1024)
-def _timeout(timeout_ms: int) -> bytes:
-    return attribute(4, _BE64.pack(timeout_ms))
-
-
 def element(key: bytes, timeout_ms: int = 0) -> bytes:
     """One element for `add_elements` and `remove_elements`; 0: it stays."""
-    parts = _key(key) + _timeout(timeout_ms) if timeout_ms else _key(key)
-    return _ATTRIBUTE.pack(_ATTRIBUTE.size + len(parts), 1 | _NESTED) + parts
+    timeout = attribute(4, _BE64.pack(timeout_ms)) if timeout_ms else b""
+    return nested(1, nested(1, attribute(1, key)), timeout)
 
 
 def add_elements(family: int, table: str, name: str, elements: Iterable[bytes]) -> bytes:
@@ -194,6 +187,11 @@ def is_in(name: str) -> bytes:
 def is_not_in(name: str) -> bytes:
     """Go on when what was loaded is not in a set."""
     return _expression("lookup", text(1, name), number(2, _REGISTER), number(5, _LOOKUP_F_INV))
+
+
+def load_ether_type() -> bytes:
+    """Load the protocol of the packet: IPv4, IPv6 or ARP."""
+    return _meta(_META_PROTOCOL)
 
 
 def is_family(family: int) -> bytes:

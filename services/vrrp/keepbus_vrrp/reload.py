@@ -37,6 +37,7 @@ def _change_master(instance: Instance, before: tuple[Address, ...], after: tuple
     turn.remove(instance.key, removed)
     vmac.switch(instance, up=True)
     instance.failed.difference_update(added)
+    turn.guarding.end(instance.lease, turn.now_ns)
     instance.advertise()
     turn.timers.arm_renewal(instance.timer, turn.now_ns + instance.terms.interval_us * NS_PER_US)
     if before != after or not instance.terms.leased:

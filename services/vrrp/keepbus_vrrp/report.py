@@ -37,7 +37,7 @@ def _of_instances(instances: Collection[Instance]) -> str:
     if unleased:
         names = [each.config.name for each in unleased]
         named = ", ".join(names[:3]) + (" and others" if len(names) > 3 else "")
-        error = unleased[0].turn.gate_error
+        error = unleased[0].turn.guarding.error
         why = f" ({error})" if error else ""
         detail += f"; no address lease at so short an advert_int{why}: {named}"
     return detail

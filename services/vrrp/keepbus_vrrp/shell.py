@@ -46,7 +46,6 @@ class Shell:
         self._node = node
         self._gate: Gate | None = None
         self._accept_filter = AcceptFilter(run_dir / "vrrp" / "accept")
-        self._held: list[tuple[tuple[bytes, ...], int]] = []
         """Addresses of the adverts that left in this turn, each with the end of their lease."""
         self._wall_offset_ns = 0
         loop.watch(self._kernel.fileno(), self._kernel.news)
@@ -113,8 +112,6 @@ class Shell:
             return [events.TransmitFailed(key, text)]
         if effect.lease_end_ns:
             self._memory.renew(key, now_ns, effect.lease_end_ns)
-        if effect.hold:
-            self._held.append((effect.hold, effect.lease_end_ns))
         answers: list[Event] = []
         if key in self._failing:
             self._failing.discard(key)
@@ -146,15 +143,12 @@ class Shell:
             return [events.GateChanged(_why_no_gate(error) if effect.addresses else "")]
         return [events.GateChanged("")]
 
-    def _open_gate(self, _effect: effects.OpenGate) -> list[Event] | None:
-        held, self._held = self._held, []
+    def _open_gate(self, effect: effects.OpenGate) -> list[Event] | None:
         now_ns = boottime_ns()
         if self._gate is None:
             return None
         try:
-            self._gate.hold(
-                [(each, (end_ns - now_ns) // _NS_PER_MS) for addresses, end_ns in held for each in addresses]
-            )
+            self._gate.open([(us, (end_ns - now_ns) // _NS_PER_MS) for us, end_ns in effect.leases])
         except OSError as error:
             # An open gate is better than one that nobody passes.
             with contextlib.suppress(OSError):

@@ -57,7 +57,7 @@ def begin(instances: Iterable[Instance], groups: Groups, memories: Iterable[Memo
         if not why_not and instance.group is not None:
             why_not = obstacles.get(instance.group.config.name, "")
         if not why_not:
-            _resume(instance, memory[1])
+            _resume(instance, *memory[1:3])
         elif found.state is VrrpState.MASTER:
             _start(instance, f"started; not resumed as master: {why_not}", record.left_over(found))
         else:
@@ -108,9 +108,9 @@ def _obstacle(instance: Instance, found: Record, lease_end_ns: int) -> str:
     return ""
 
 
-def _resume(instance: Instance, sent_at_ns: int) -> None:
+def _resume(instance: Instance, sent_at_ns: int, lease_end_ns: int) -> None:
     silent_us = (instance.turn.now_ns - sent_at_ns) // NS_PER_US
-    instance.resume()
+    instance.resume(lease_end_ns)
     name = instance.config.name
     instance.turn.telling.say(
         Publish(Resumed(instance=name, life=instance.life, state=VrrpState.MASTER, silent_us=silent_us)),

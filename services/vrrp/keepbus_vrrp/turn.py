@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from keepbus.runtime.machine import Effect
 from keepbus_vrrp.effects import Remove
+from keepbus_vrrp.guarding import Guarding
 from keepbus_vrrp.links import Links
 from keepbus_vrrp.netlink import Address
 from keepbus_vrrp.pacing import Pacing
 from keepbus_vrrp.record import Heard
 from keepbus_vrrp.telling import Telling
-from keepbus_vrrp.timers import NEVER, NS_PER_US, Timers
+from keepbus_vrrp.timers import Timers
 
 
 class Turn:
@@ -18,9 +19,7 @@ class Turn:
     __slots__ = (
         "boot_id",
         "effects",
-        "gate_at_ns",
-        "gate_error",
-        "gate_opened_at_ns",
+        "guarding",
         "links",
         "now_ns",
         "other_pace",
@@ -51,20 +50,7 @@ class Turn:
         self.verdicts: dict[tuple[str, str], Heard] = {}
         """The last one on everything that was heard of, by kind and name."""
         self.pacing = Pacing()
-        self.gate_error = ""
-        """Why there is no lease below 1 s."""
-        self.gate_at_ns = NEVER
-        """By then the gate is to be opened for the adverts that left."""
-        self.gate_opened_at_ns = 0
-
-    def open_gate(self, interval_us: int, *, at_once: bool) -> None:
-        """An advert is on its way that opens the gate; not at_once: it was open, and may wait for others.
-
-        A transaction for many costs a tenth of one for each. Adverts wait a third of their interval at
-        most, of the whole one that the gate stays open without them.
-        """
-        gap_ns = 0 if at_once else interval_us * NS_PER_US // 3
-        self.gate_at_ns = min(self.gate_at_ns, max(self.now_ns, self.gate_opened_at_ns + gap_ns))
+        self.guarding = Guarding()
 
     def remove(self, key: str, addresses: tuple[Address, ...]) -> None:
         """Take addresses of the instance `key` off; own doings are not told by the kernel."""
