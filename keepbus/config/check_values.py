@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from keepbus.config import include
 from keepbus.config.pcre2 import OPTIONS
 from keepbus.config.values import Invalid, integer, split_command, unescaped
 
@@ -136,3 +137,11 @@ def _octets(words: Sequence[str], allowed: re.Pattern[str], expected: str) -> st
     if len(octets) > 2 * _MOST_PAYLOAD_OCTETS:
         raise Invalid(f"more than {_MOST_PAYLOAD_OCTETS} octets")
     return octets
+
+
+def include_check(words: Sequence[str], parameters: str) -> bool:
+    """`[[+|-]OPTION ...]`; it has been obeyed when the file was read."""
+    for index, word in enumerate(words):
+        if word.lstrip("+-") not in include.OPTIONS:
+            raise Invalid(f"`{word}` is none of {', '.join(include.OPTIONS)}", index)
+    return True

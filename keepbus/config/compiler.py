@@ -7,7 +7,7 @@ import os
 import pwd
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from keepbus.config.build_checks import Checks
@@ -36,6 +36,7 @@ from keepbus.config.model import (
 from keepbus.config.reader import Fields, TableReader
 from keepbus.config.source import Reader, Source
 from keepbus.config.syntax import Statement, parse
+from keepbus.config.values import with_supplementary_groups
 
 SCRIPT_USER = "keepalived_script"
 
@@ -160,6 +161,7 @@ def _compile(
     blocks["vrrp_track_file"] = blocks["track_file"]
     top = tables.read(root, (), lambda keyword, block, _: blocks[keyword].append(block))
     defaults, global_defs = _global_defs(tables, blocks["global_defs"])
+    tables.supplementary_groups = bool(defaults and defaults.get("set_supplementary_groups"))
     rules = RuleReader(tables)
     statics = StaticObjects(tables, top, blocks["track_group"], rules)
     track_files = build_track_files(tables, blocks["track_file"])
@@ -176,6 +178,9 @@ def _compile(
     )
     if not global_defs.script_user and tables.without_user and not has_script_user():
         _tell_without_user(findings, tables.without_user)
+    if tables.supplementary_groups:
+        who = str(with_supplementary_groups(global_defs.script_user))
+        global_defs = replace(global_defs, script_user=who)
     vrrp = VrrpSection(
         instances=statics.tie(instances),
         sync_groups=sync_groups,
@@ -192,6 +197,7 @@ def _compile(
             checks=checks.all(),
             **trackables.used(instances),
             script_user=global_defs.script_user,
+            random_seed=defaults.get("random_seed") if defaults else None,
             enable_script_security=global_defs.enable_script_security,
         ),
         ipvs=build_ipvs_section(tables, defaults, instances, virtual_servers, ipvs_driver),

@@ -7,7 +7,7 @@ import os
 import re
 import stat
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -26,6 +26,14 @@ class Checks(NamedTuple):
     brace: bool
 
 
+OPTIONS = {
+    "readable": "readable",
+    "read": "readable",
+    "match": "name",
+    "wildcard_match": "wildcard",
+    "brace_match": "brace",
+}
+"""Words of `include_check`; the manual has the first where keepalived's code has the second."""
 CHECKS = {
     "include": Checks(False, False, False, False),
     "includer": Checks(True, False, False, False),
@@ -40,9 +48,24 @@ _BRACES = re.compile(r"\{([^{}]*)\}")
 _WILDCARD = re.compile(r"[*?\[]")
 
 
-def resolve(statement: Statement, findings: Findings) -> Iterator[tuple[Path, str]]:
-    """The files that an include statement names, in glob order: resolved path, and name for findings."""
-    checks = CHECKS[statement.keyword]
+def adjusted(checks: Checks, words: Sequence[str]) -> Checks:
+    """What plain `include` treats as an error after `include_check` with these words; without any: all of it.
+    `+` before words adds to what was, `-` takes from it. Unknown words are left out."""
+    if not words:
+        return CHECKS["includea"]
+    if words[0][0] not in "+-":
+        checks = CHECKS["include"]
+    for word in words:
+        field = OPTIONS.get(word.lstrip("+-"))
+        if field is not None:
+            checks = checks._replace(**{field: not word.startswith("-")})
+    return checks
+
+
+def resolve(statement: Statement, findings: Findings, plain: Checks) -> Iterator[tuple[Path, str]]:
+    """The files that an include statement names, in glob order: resolved path, and name for findings. plain:
+    what `include` treats as an error here."""
+    checks = plain if statement.keyword == "include" else CHECKS[statement.keyword]
     if len(statement.words) < 2:
         findings.error("missing-argument", f"`{statement.keyword}` needs a file name", statement.at())
         return

@@ -68,6 +68,7 @@ KINDS: dict[str, Kind] = {
     "upper-of": Kind(1, 1, check_values.upper_of),
     "file-weight": Kind(1, 2, check_values.file_weight),
     "init-file": Kind(0, 2, check_values.init_file),
+    "include-check": Kind(0, -1, check_values.include_check, repeats=True),
     "words": Kind(1, -1, values.words_as_they_are),
     "extra-garp": Kind(1, 2, vmac_values.extra_garp),
     "ipvlan": Kind(0, -1, vmac_values.ipvlan),

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import cache, lru_cache
 from typing import Any
 
+from keepbus.config import values
 from keepbus.config.diagnostics import At, Findings, Note
 from keepbus.config.keywords import Path, Row, blocks
 from keepbus.config.kinds import KINDS, Kind
@@ -76,6 +77,8 @@ class TableReader:
         self.findings = findings
         self.without_user: list[Statement] = []
         """Scripts that say not as whom they run."""
+        self.supplementary_groups = False
+        """Whoever runs a script has all his groups."""
         self._blocks = {path: rows for path, rows in blocks().items() if path not in _GRAMMARS}
 
     def read(self, block: Statement, path: Path, on_block: OnBlock | None = None) -> Fields:
@@ -160,6 +163,8 @@ class TableReader:
             )
             if not last:
                 return True
+        if self.supplementary_groups and row.kind in ("script", "user"):
+            value = values.with_supplementary_groups(value)
         fields.values[row.field] = value
         fields.at[row.field] = statement
         if row.kind in _SCRIPTS and getattr(value, "argv", value) and not getattr(value, "user", ""):

@@ -118,6 +118,8 @@ class Parser:
         self._missing = missing
         self._open: list[Statement] = []
         self._including: list[Path] = []
+        self._checks = include.CHECKS["include"]
+        """Of plain `include` from here to the end of the file (`include_check`)."""
         self._octets = 0
         self._overflowed = False
         self._main: Source | None = None
@@ -235,6 +237,8 @@ class Parser:
         if words[0] in include.CHECKS:
             self._include(statement)
             return
+        if words[0] == "include_check":
+            self._checks = include.adjusted(self._checks, words[1:])
         if self._missing and self._open and self._knows is not None:
             self._close_before(statement)
         self._here.append(statement)
@@ -346,7 +350,8 @@ class Parser:
             )
 
     def _include(self, statement: Statement) -> None:
-        for path, name in include.resolve(statement, self._findings):
+        checks = self._checks
+        for path, name in include.resolve(statement, self._findings, checks):
             if path in self._including:
                 self._findings.error(
                     "include-loop", f"{name} includes itself, directly or through others", statement.at(1)
@@ -355,6 +360,7 @@ class Parser:
             source = self._reader.read(path, name)
             if source is not None:
                 self._file(source, path)
+                self._checks = checks
 
 
 def parse(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 from functools import cache
 
@@ -194,9 +195,16 @@ def broadcast(words: Sequence[str], parameters: str) -> str:
 
 
 def user(words: Sequence[str], parameters: str) -> str:
-    """USER [[:]GROUP] as USER[:GROUP]."""
-    group = words[1].removeprefix(":") if len(words) > 1 else ""
-    return f"{words[0]}:{group}" if group else words[0]
+    """USER [[:]GROUP] as USER[:[:]GROUP]."""
+    return ":".join(words)
+
+
+def with_supplementary_groups(who: Script | str) -> Script | str:
+    """A script, or USER[:[:]GROUP], with the user's supplementary groups added."""
+    if isinstance(who, Script):
+        return replace(who, group=":" + who.group.removeprefix(":"))
+    owner, _, group = who.partition(":")
+    return f"{owner}::{group.removeprefix(':')}"
 
 
 def digest(words: Sequence[str], parameters: str) -> str:
@@ -226,8 +234,7 @@ def script(words: Sequence[str], parameters: str) -> Script:
     if not argv:
         raise Invalid("a command expected")
     owner = words[1] if len(words) > 1 else ""
-    group = words[2].removeprefix(":") if len(words) > 2 else ""
-    return Script(argv=argv, user=owner, group=group)
+    return Script(argv=argv, user=owner, group=words[2] if len(words) > 2 else "")
 
 
 def unescaped(text: str) -> str:

@@ -274,7 +274,7 @@ def test_scripts(tmp_path: Path) -> None:
     assert compiled.configuration.global_defs.enable_script_security
     (target,) = section.targets
     assert target.notify_master == Script(
-        argv=("/x/nt.sh", "a", "b c", "d e", "fAA g"), user="root", group="wheel"
+        argv=("/x/nt.sh", "a", "b c", "d e", "fAA g"), user="root", group=":wheel"
     )
     # Of scripts the first one counts (features 3.8).
     assert target.notify_backup == Script(argv=("/bin/backup",))

@@ -194,7 +194,9 @@ class CheckerSection:
     track_processes: tuple[TrackProcess, ...] = ()
     track_files: tuple[TrackedFile, ...] = ()
     """Those that an instance tracks."""
+    random_seed: int | None = None
+    """What spreads the first starts of checks; None: chance."""
     script_user: str = ""
-    """USER[:GROUP] for a script that names none, from global_defs."""
+    """USER[:[:]GROUP] for a script that names none, from global_defs."""
     enable_script_security: bool = False
     """From global_defs: a script that root would run from a path that others can change is not run."""

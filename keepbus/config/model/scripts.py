@@ -13,3 +13,4 @@ class Script:
     user: str = ""
     """Empty: the node's script_user."""
     group: str = ""
+    """Begins with `:` when the user's supplementary groups are added; empty: the user's own."""

@@ -287,6 +287,8 @@ class Machine:
         first_start = not self._configured
         if first_start:
             self._configured = True
+            if section.random_seed is not None:
+                self._spread = Spread(section.random_seed)
             self._results.announcer = Announcer(now_ns)
             self._statistics_at_ns = now_ns + _STATISTICS_NS
         wanted = {check.id: check for check in section.checks}
