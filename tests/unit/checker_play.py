@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from keepbus_checker.effects import AbortProbe, EndScript, RunScript, StartProbe, StartProbes, WatchFile
-from keepbus_checker.events import FileRead, Outcome, ProbeEnded, ProbesConnected
+from keepbus_checker.events import FileRead, Outcome, ProbeEnded, ProbesPassed
 from keepbus_checker.machine import Machine
 
 from keepbus.config.model import (
@@ -215,10 +215,11 @@ class Play:
         ]
 
     def _gathered(self, ended: list[ProbeEnded]) -> list[Any]:
-        """The same as the shell tells of TCP_CHECKs: all that passed in one event."""
-        took_us = {event.probe: event.took_us for event in ended if event.outcome is Outcome.PASSED}
-        others: list[Any] = [event for event in ended if event.probe not in took_us]
-        return [*others, ProbesConnected(took_us, self.wall_ns)]
+        """The same as the shell tells of probes in batches: all that passed in one event."""
+        others: list[Any] = [event for event in ended if event.outcome is not Outcome.PASSED]
+        passed = [event for event in ended if event.outcome is Outcome.PASSED]
+        told = [(event.probe, event.took_us, event.received) for event in passed]
+        return [*others, ProbesPassed(told, self.wall_ns)]
 
     def _perform(self, effect: Any, answers: list[Any]) -> None:
         if isinstance(effect, StartProbes):

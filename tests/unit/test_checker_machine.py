@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from checker_play import US, Play, S, down, failing, tcp, up
+from checker_play import US, Play, S, down, failing, http, tcp, up
 from keepbus_checker.effects import ForgetCheck, StartProbe
-from keepbus_checker.events import Outcome, ProbeAdvanced, ProbeEnded, ProbesConnected
+from keepbus_checker.events import Outcome, ProbeEnded, ProbesAdvanced, ProbesPassed
 
 from keepbus.config.model import Check
 from keepbus.contracts.checker import CheckVerdict, Evidence, ProbeFailed, Statistics, Verdict
@@ -114,14 +114,10 @@ def test_connections_told_together_count_as_if_each_were_told_by_itself() -> Non
     def told(gathers: bool) -> list[object]:
         play = Play(failing(4, 5, 9, 10, 11, 12))
         play.gathers = gathers
-        play.configure(*many(40, retry=2, warmup_us=US, delay_loop_us=US)).until(60)
-        published = [
-            (at, replace(body, evidence=replace(body.evidence, received="")))
-            if isinstance(body, CheckVerdict) and body.evidence
-            else (at, body)
-            for at, body in play.published
-        ]
-        return [play.probes, published]
+        settings = {"retry": 2, "warmup_us": US, "delay_loop_us": US}
+        pages = http("/", name="page", **settings), http("/a", "/b", name="pages", **settings)
+        play.configure(*many(40, **settings), *pages).until(60)
+        return [play.probes, play.published]
 
     assert told(gathers=True) == told(gathers=False)
 
@@ -142,14 +138,14 @@ def test_a_connection_told_with_others_is_evidence() -> None:
     last = play.bodies(CheckVerdict)[-1]
     assert last.probes > 1
     assert last.evidence == replace(
-        EVIDENCE, received="connected", took_us=5, at_ns=play.wall_ns - 20 * S + last.probes * 2 * S - S
+        EVIDENCE, received="passed", took_us=5, at_ns=play.wall_ns - 20 * S + last.probes * 2 * S - S
     )
 
 
 def test_connections_told_together_may_hold_one_that_was_given_up() -> None:
     play = Play(never).configure(tcp("a"), tcp("b")).until(2.5)
     play.configure(tcp("b"))
-    play.feed(ProbesConnected({1: 5, 2: 5}, play.wall_ns)).until(2.6)
+    play.feed(ProbesPassed([(1, 5, "connected"), (2, 5, "connected")], play.wall_ns)).until(2.6)
     assert play.measured("a") == []
     assert play.measured("b") == [(2.5, "up")]
 
@@ -168,9 +164,9 @@ def test_a_probe_that_does_not_end_is_aborted_at_its_deadline_and_failed() -> No
 
 def test_each_step_has_connect_timeout_anew() -> None:
     play = Play(never).configure(tcp()).until(2.5)
-    play.feed(ProbeAdvanced(1, "answer")).until(4.4)
+    play.feed(ProbesAdvanced([1], "answer")).until(4.4)
     assert play.aborted == []
-    play.feed(ProbeAdvanced(1, "more")).until(6.3)
+    play.feed(ProbesAdvanced([1], "more")).until(6.3)
     assert play.aborted == []
     play.until(6.5)
     assert play.aborted == [(6.4, 1)]
@@ -181,7 +177,7 @@ def test_all_steps_together_have_ten_times_connect_timeout() -> None:
     """R-F78: an octet a second would go on for ever otherwise."""
     play = Play(never).configure(tcp()).until(1)
     while not play.aborted:
-        play.feed(ProbeAdvanced(1, "more")).until(play.seconds + 1)
+        play.feed(ProbesAdvanced([1], "more")).until(play.seconds + 1)
         assert play.seconds < 100
     assert play.aborted == [(21, 1)]
     assert play.bodies(ProbeFailed)[0].evidence.received == "answer not complete within 20 s"
@@ -190,7 +186,7 @@ def test_all_steps_together_have_ten_times_connect_timeout() -> None:
 def test_an_end_after_the_abort_is_nothing() -> None:
     play = Play(never).configure(tcp()).until(3.5)
     told = len(play.published)
-    play.feed(ProbeEnded(1, Outcome.PASSED, "", 5, play.wall_ns), ProbeAdvanced(1, "more"))
+    play.feed(ProbeEnded(1, Outcome.PASSED, "", 5, play.wall_ns), ProbesAdvanced([1], "more"))
     assert len(play.published) == told
     assert play.measured() == [(3, "down")]
 

@@ -10,6 +10,7 @@ chunks are not decoded, the answer ends with the connection.
 from __future__ import annotations
 
 import hashlib
+import re
 
 from keepbus.config.model import Url
 from keepbus_checker.search import Search
@@ -17,75 +18,95 @@ from keepbus_checker.search import Search
 MOST_HEAD_OCTETS = 16 * 1024
 MOST_BODY_OCTETS = 64 * 1024 * 1024
 _HEAD_END = b"\r\n\r\n"
-_LENGTH_NAME = b"\r\nContent-Length:"
+_STATUS = re.compile(rb"[^ \r\n]+ (\d{3})(?!\d)")
+_LENGTH = re.compile(rb"\r\nContent-Length:[ \t]*(\d{1,18})[ \t]*\r\n")
 
 
 class Answer:
     """The answer to one GET."""
 
-    __slots__ = ("_digest", "_head", "_length", "_search", "_status", "_taken", "_url")
+    __slots__ = ("_content", "_head", "_status", "_taken", "_url")
 
     def __init__(self, url: Url) -> None:
         self._url = url
         self._head = b""
         self._status: int | None = None
         """None until the head is complete; 0 when it has no status code."""
-        self._length = -1
         self._taken = 0
-        self._digest = hashlib.md5(usedforsecurity=False) if url.digest else None
-        self._search = None if url.regex is None else Search(url.regex)
+        """Octets of the body."""
+        self._content = _Content(url) if url.digest or url.regex is not None else None
 
     def feed(self, octets: memoryview | bytes) -> str:
         """Take what came; why no more is wanted, empty while everything is well."""
         if self._status is None:
-            head = bytes(octets) if not self._head else self._head + octets
+            head = self._head + octets
             end = head.find(_HEAD_END)
             if end < 0:
                 self._head = head
                 return f"head longer than {MOST_HEAD_OCTETS} octets" if len(head) > MOST_HEAD_OCTETS else ""
             self._head = b""
-            self._read_head(head[: end + 2])
+            status = _STATUS.match(head)
+            self._status = int(status[1]) if status else 0
             octets = head[end + len(_HEAD_END) :]
-        if octets and (self._digest is not None or self._search is not None):
-            counted = octets if self._length < 0 else octets[: max(0, self._length - self._taken)]
-            if self._digest is not None:
-                self._digest.update(counted)
-            if self._search is not None:
-                self._search.feed(counted)
+            if self._content is not None:
+                self._content.read_head(head[: end + 2])
+        if self._content is not None:
+            self._content.feed(octets)
         self._taken += len(octets)
         return f"body longer than {MOST_BODY_OCTETS} octets" if self._taken > MOST_BODY_OCTETS else ""
 
     def end(self) -> tuple[bool, str]:
         """The connection ended: whether the answer is as wanted, and what it was."""
-        if self._status is None:
+        status = self._status
+        if status is None:
             return False, "head not complete" if self._head else "no answer, connection closed"
-        if not self._status:
+        if not status:
             return False, "no status code in the answer"
-        received = f"{self._status}, {self._taken} octets"
-        if not any(wanted.low <= self._status <= wanted.high for wanted in self._url.status_codes):
-            return False, received
+        received = f"{status}, {self._taken} octets"
+        for wanted in self._url.status_codes:
+            if wanted.low <= status <= wanted.high:
+                return (True, received) if self._content is None else self._content.end(received)
+        return False, received
+
+
+class _Content:
+    """What a digest or a regex of a page is about: the body, as far as Content-Length counts it."""
+
+    __slots__ = ("_digest", "_left", "_search", "_wanted")
+
+    def __init__(self, url: Url) -> None:
+        self._wanted = url.digest
+        self._digest = hashlib.md5(usedforsecurity=False) if url.digest else None
+        self._search = None if url.regex is None else Search(url.regex)
+        self._left: int | None = None
+        """Octets still to come; None without a Content-Length."""
+
+    def read_head(self, head: bytes) -> None:
+        length = _LENGTH.search(head)
+        self._left = int(length[1]) if length else None
+
+    def feed(self, octets: memoryview | bytes) -> None:
+        if self._left is not None:
+            octets = octets[: self._left]
+            self._left -= len(octets)
+        if not octets:
+            return
+        if self._digest is not None:
+            self._digest.update(octets)
+        if self._search is not None:
+            self._search.feed(octets)
+
+    def end(self, received: str) -> tuple[bool, str]:
+        """received: what is known of the answer already."""
         if self._digest is not None:
             digest = self._digest.hexdigest()
-            if digest != self._url.digest:
-                return False, f"{received}, MD5 {digest} instead of {self._url.digest}"
+            if digest != self._wanted:
+                return False, f"{received}, MD5 {digest} instead of {self._wanted}"
             received = f"{received}, MD5 {digest}"
         if self._search is not None:
             passed, found = self._search.end()
             return passed, f"{received}, {found}"
         return True, received
-
-    def _read_head(self, head: bytes) -> None:
-        line = head[: head.find(b"\r\n")]
-        blank = line.find(b" ")
-        code = line[blank + 1 : blank + 4]
-        follows = line[blank + 4 : blank + 5]
-        is_code = blank > 0 and len(code) == 3 and code.isdigit() and not follows.isdigit()
-        self._status = int(code) if is_code else 0
-        start = head.find(_LENGTH_NAME)
-        if start >= 0:
-            value = head[start + len(_LENGTH_NAME) : head.find(b"\r\n", start + 2)].strip()
-            if value.isdigit() and len(value) < 19:
-                self._length = int(value)
 
 
 def request(path: str, host: str, http_protocol: str) -> bytes:

@@ -46,6 +46,7 @@ class Course:
         "published_at_ns",
         "received",
         "retries_used",
+        "several_urls",
         "silence_passes",
         "since_ns",
         "started_at_ns",
@@ -73,6 +74,7 @@ class Course:
         self.failures = 0
         self.retries_used = 0 if check.kind is CheckKind.SMTP_CHECK or not first_start else check.retry
         self.url = 0
+        self.several_urls = len(check.urls) > 1
         self.failed_url = False
         """True while the URL that took the target down is the only one tried."""
         self.adopted = False

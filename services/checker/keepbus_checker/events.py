@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Sequence
 from typing import NamedTuple
 
 
@@ -15,12 +16,12 @@ class Outcome(enum.StrEnum):
     """This host could not make the probe; it says nothing about the target."""
 
 
-class ProbeAdvanced(NamedTuple):
-    """A step of the probe is done and the next one has connect_timeout from now on."""
+class ProbesAdvanced(NamedTuple):
+    """A step of these probes is done and the next one has connect_timeout from now on."""
 
-    probe: int
+    probes: Sequence[int]
     step: str
-    """What the probe waits for now: `handshake`, `answer`."""
+    """What they wait for now: `handshake`, `answer`, `more` of it."""
 
 
 class ProbeEnded(NamedTuple):
@@ -46,11 +47,11 @@ class CertificateSeen(NamedTuple):
     wall_ns: int
 
 
-class ProbesConnected(NamedTuple):
-    """These TCP_CHECKs passed and their descriptors are closed: one event for all that one look found."""
+class ProbesPassed(NamedTuple):
+    """These probes passed and their descriptors are closed: one event for all that one look found."""
 
-    took_us: dict[int, int]
-    """By probe."""
+    passed: Sequence[tuple[int, int, str]]
+    """As in ProbeEnded: probe, took_us and received."""
     wall_ns: int
 
 

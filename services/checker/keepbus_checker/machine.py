@@ -38,9 +38,9 @@ from keepbus_checker.events import (
     CertificateSeen,
     FileRead,
     Outcome,
-    ProbeAdvanced,
     ProbeEnded,
-    ProbesConnected,
+    ProbesAdvanced,
+    ProbesPassed,
 )
 from keepbus_checker.results import Results
 from keepbus_checker.schedule import Schedule
@@ -120,12 +120,12 @@ class Machine:
         effects: list[Effect] = self._trackers.turn(now_ns, events)
         for event in events:
             kind = type(event)
-            if kind is ProbesConnected:
-                self._probes_connected(event, now_ns, effects)
+            if kind is ProbesPassed:
+                self._probes_passed(event, now_ns, effects)
+            elif kind is ProbesAdvanced:
+                self._probes_advanced(event, now_ns)
             elif kind is ProbeEnded:
                 self._probe_ended(event, now_ns, effects)
-            elif kind is ProbeAdvanced:
-                self._probe_advanced(event, now_ns)
             elif kind is FileRead:
                 self._file_read(event, now_ns, effects)
             elif kind is CertificateSeen:
@@ -175,27 +175,30 @@ class Machine:
             effects.append(StartProbes(probes))
         self._last_probe = number
 
-    def _probe_advanced(self, event: ProbeAdvanced, now_ns: int) -> None:
-        course = self._probing.get(event.probe)
-        if course is not None:
-            course.step = event.step
-            self._schedule.guard(course, min(now_ns + course.timeout_ns, _limit_at_ns(course)))
+    def _probes_advanced(self, event: ProbesAdvanced, now_ns: int) -> None:
+        for number in event.probes:
+            course = self._probing.get(number)
+            if course is not None:
+                course.step = event.step
+                self._schedule.guard(course, min(now_ns + course.timeout_ns, _limit_at_ns(course)))
 
-    def _probes_connected(self, event: ProbesConnected, now_ns: int, effects: list[Effect]) -> None:
+    def _probes_passed(self, event: ProbesPassed, now_ns: int, effects: list[Effect]) -> None:
         """As if each had ended by itself, but with little to do for those that bring nothing new."""
         wall_ns = event.wall_ns
         self._wall_offset_ns = wall_ns - now_ns
-        for number, took_us in event.took_us.items():
+        for number, took_us, received in event.passed:
             course = self._probing.get(number)
             if course is None:
                 continue
-            if course.verdict is not _UP or course.retries_used or not course.waits_for_telling:
-                ended = ProbeEnded(number, Outcome.PASSED, "connected", took_us, wall_ns)
+            news = course.verdict is not _UP or course.retries_used or not course.waits_for_telling
+            if news or course.several_urls:
+                ended = ProbeEnded(number, Outcome.PASSED, received, took_us, wall_ns)
                 self._probe_ended(ended, now_ns, effects)
                 continue
             del self._probing[number]
             course.probe = 0
             course.probes += 1
+            course.received = received
             course.took_us = took_us
             course.ended_wall_ns = wall_ns
             self._tally.probes += 1

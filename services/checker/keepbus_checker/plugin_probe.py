@@ -13,7 +13,7 @@ from keepbus.config import plugins
 from keepbus.config.model import PluginCheck
 from keepbus.runtime.loop import READABLE, WRITABLE, Loop
 from keepbus.runtime.machine import Event
-from keepbus_checker.events import Outcome, ProbeAdvanced
+from keepbus_checker.events import Outcome, ProbesAdvanced
 from keepbus_checker.tcp import FAILED_MASK, End, Socket, outcome_of, words_of
 
 MOST_OCTETS = 256 * 1024
@@ -88,7 +88,7 @@ class PluginProbe:
             return ()  # only what makes it say more wins time
         self._step = "answer"
         self._unsent = says
-        return (ProbeAdvanced(self._number, "answer"), *self._send())
+        return (ProbesAdvanced((self._number,), "answer"), *self._send())
 
     def _send(self) -> Iterable[Event]:
         try:

@@ -11,10 +11,11 @@ from functools import partial
 from typing import Any
 
 from keepbus.config.model import Check, CheckKind
-from keepbus.runtime.loop import WRITABLE, Loop
+from keepbus.runtime.loop import Loop
 from keepbus.runtime.machine import Event
 from keepbus_checker import dns, echo, udp
-from keepbus_checker.answer import Answer, request
+from keepbus_checker.answer import request
+from keepbus_checker.batch import TcpProbes
 from keepbus_checker.confinement import UNMARKED, can_mark
 from keepbus_checker.datagram import DatagramProbe, Judge, exchange
 from keepbus_checker.effects import (
@@ -30,13 +31,13 @@ from keepbus_checker.effects import (
 )
 from keepbus_checker.events import CertificateSeen, Outcome, ProbeEnded
 from keepbus_checker.files import Files
-from keepbus_checker.http import READ_OCTETS, HttpProbe, Session
+from keepbus_checker.http import READ_OCTETS, Get, HttpProbes
 from keepbus_checker.plugin_probe import PluginProbe
 from keepbus_checker.process_watch import ProcessWatch
 from keepbus_checker.runner import Runner
 from keepbus_checker.scripts import MOST_AT_ONCE, Scripts
 from keepbus_checker.smtp_probe import SmtpProbe
-from keepbus_checker.tcp import Route, TcpProbes, outcome_of, words_of
+from keepbus_checker.tcp import Route, outcome_of, words_of
 from keepbus_checker.tls import TlsProbe
 from keepbus_checker.wording import bracketed
 
@@ -44,6 +45,7 @@ _RESERVED_DESCRIPTORS = 128 + MOST_AT_ONCE
 """For the bus, the log and the loop: ZeroMQ must never find none left. And each script has two."""
 _MOST_OPEN = 8192
 _TCP_CHECK = CheckKind.TCP_CHECK
+_HTTP_GET = CheckKind.HTTP_GET
 _DATAGRAMS = (CheckKind.UDP_CHECK, CheckKind.DNS_CHECK, CheckKind.PING_CHECK)
 _RANDOM = random.SystemRandom()
 
@@ -70,16 +72,17 @@ class Shell:
         self._clock_ns = clock_ns
         self._wall_ns = wall_ns
         self._targets: dict[str, _Target] = {}
+        self._buffer = memoryview(bytearray(READ_OCTETS))
         self._connections = TcpProbes(loop, clock_ns, wall_ns)
-        self._exchanges: dict[int, tuple[HttpProbe | SmtpProbe | DatagramProbe | PluginProbe, int]] = {}
-        """Those under way that send something, and the moments of their starts."""
+        self._gets = HttpProbes(loop, clock_ns, wall_ns, self._buffer)
+        self._exchanges: dict[int, tuple[TlsProbe | SmtpProbe | DatagramProbe | PluginProbe, int]] = {}
+        """All others under way, and the moments of their starts."""
         self._confine = confine
         self._marks = False
         self._number16 = number16
         self._scripts = Scripts(loop, wall_ns) if runner is None else Runner(runner, loop, wall_ns)
         self._files = Files(loop, wall_ns)
         self._processes = ProcessWatch(loop, wall_ns)
-        self._buffer = memoryview(bytearray(READ_OCTETS))
 
     def perform(self, effect: Any, _now_ns: int) -> Iterable[Event] | None:
         """Carry out one of the service's own effects."""
@@ -87,9 +90,7 @@ class Shell:
         if kind is StartProbes:
             return self._start_all(effect.probes)
         if kind is AbortProbe:
-            # When it is neither, its end is already on its way to the machine.
-            if not self._connections.abort(effect.probe) and effect.probe in self._exchanges:
-                self._close(effect.probe)
+            self._abort(effect.probe)
         elif kind is RunScript:
             return self._scripts.start(
                 effect.probe, effect.command, effect.default_user, secure=effect.secure
@@ -107,9 +108,15 @@ class Shell:
             self._files.forget(effect.check)
         return None
 
+    def _abort(self, number: int) -> None:
+        # When it is nowhere, its end is already on its way to the machine.
+        if not (self._connections.abort(number) or self._gets.abort(number)) and number in self._exchanges:
+            self._close(number)
+
     def _start_all(self, probes: Iterable[StartProbe]) -> Iterable[Event]:
         news: list[Event] = []
-        connections: list[tuple[int, Route]] = []
+        connections: list[tuple[int, Route, None]] = []
+        gets: list[tuple[int, Route, Get]] = []
         for number, check, url in probes:
             target = self._targets.get(check.id)
             if target is None:
@@ -117,11 +124,15 @@ class Shell:
             if check.fwmark and not self._marks:
                 news.append(ProbeEnded(number, Outcome.LOCAL, UNMARKED, 0, self._wall_ns()))
             elif check.kind is _TCP_CHECK:
-                connections.append((number, target.route))
+                connections.append((number, target.route, None))
+            elif check.kind is _HTTP_GET:
+                gets.append((number, target.route, Get(target.requests[url], check.urls[url])))
             else:
                 news += self._start(number, check, url, target)
         if connections:
             news += self._connections.start(connections)
+        if gets:
+            news += self._gets.start(gets)
         return news
 
     def _start(self, number: int, check: Check, url: int, target: _Target) -> Iterable[Event]:
@@ -147,23 +158,12 @@ class Shell:
                 return (ProbeEnded(number, Outcome.LOCAL, words, 0, self._wall_ns()),)
             self._exchanges[number] = spoken, started_ns
             return ()
-        page = check.urls[url]
-        kind, session = HttpProbe, None
-        if check.kind is CheckKind.SSL_GET:
-            shown = partial(self._shown, check.id, target)
-            kind, session = TlsProbe, Session(check.sni_name, check.tls, page.tls_compliant, shown)
-        probe = kind(
-            number,
-            sock,
-            self._loop,
-            self._end,
-            request=target.requests[url],
-            answer=Answer(page),
-            buffer=self._buffer,
-            session=session,
+        get = Get(target.requests[url], check.urls[url])
+        shown = partial(self._shown, check.id, target)
+        secured = TlsProbe(
+            number, sock, self._loop, self._end, get=get, check=check, shown=shown, buffer=self._buffer
         )
-        self._exchanges[number] = probe, started_ns
-        self._loop.watch(sock.fileno(), probe.ready, WRITABLE)
+        self._exchanges[number] = secured, started_ns
         return ()
 
     def _shown(self, check: str, target: _Target, certificate: bytes) -> Iterable[Event]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from keepbus.runtime.loop import READABLE, WRITABLE, Loop
 from keepbus.runtime.machine import Event
-from keepbus_checker.events import Outcome, ProbeAdvanced
+from keepbus_checker.events import Outcome, ProbesAdvanced
 from keepbus_checker.smtp import Dialogue
 from keepbus_checker.tcp import FAILED_MASK, End, Socket, outcome_of, words_of
 
@@ -38,7 +38,7 @@ class SmtpProbe:
                 return self._failed(error)
             self._connected = True
             self._loop.watch(self.sock.fileno(), self.ready, READABLE)
-            return (ProbeAdvanced(self._number, "answer"),)
+            return (ProbesAdvanced((self._number,), "answer"),)
         try:
             count = self.sock.recv_into(self._buffer)
             if not count:
@@ -52,7 +52,7 @@ class SmtpProbe:
             return self._failed(error.errno or 0)
         if move.passed is None:
             # Only a reply wins time: a server that sends octet by octet doesn't.
-            return (ProbeAdvanced(self._number, "answer"),) if move.say else ()
+            return (ProbesAdvanced((self._number,), "answer"),) if move.say else ()
         return self._end(self._number, Outcome.PASSED if move.passed else Outcome.FAILED, move.received)
 
     def _failed(self, number: int) -> Iterable[Event]:

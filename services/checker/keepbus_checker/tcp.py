@@ -1,4 +1,4 @@
-"""TCP connections without waiting: opening one, and the whole of a TCP_CHECK."""
+"""TCP connections without waiting: how to open one, and what its errors mean."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ import socket
 from collections.abc import Callable, Iterable
 
 from keepbus.config.model import Check
-from keepbus.runtime.loop import WRITABLE, Loop
 from keepbus.runtime.machine import Event
-from keepbus_checker.events import Outcome, ProbeEnded, ProbesConnected
+from keepbus_checker.events import Outcome
 
 _IP_BIND_ADDRESS_NO_PORT = 24
 """linux/in.h: choose the port at connect, when the whole four-tuple is known."""
@@ -20,8 +19,6 @@ Socket = socket.SocketType
 """The type below socket.socket: the same without its layer of Python, which every probe would pay for."""
 
 _STREAM = socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
-
-_MOST_PER_TURN = 256
 
 FAILED_MASK = select.EPOLLERR | select.EPOLLHUP
 """Bits of epoll without which there is no error to ask for."""
@@ -56,6 +53,11 @@ def words_of(number: int) -> str:
     """An errno as an operator reads it: `connection refused`."""
     text = os.strerror(number)
     return text[:1].lower() + text[1:]
+
+
+def error_of(sock: Socket, mask: int) -> int:
+    """The errno of a connection that is ready, 0 when there is none; the kernel reports it once."""
+    return sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) if mask & FAILED_MASK else 0
 
 
 End = Callable[[int, Outcome, str], Iterable[Event]]
@@ -122,92 +124,3 @@ class Route:
         except OSError as failure:
             return failure.errno or errno.EINVAL
         return 0
-
-
-_Connecting = dict[int, tuple[int, Socket, int]]
-"""Probe, socket and the moment of its start, by descriptor."""
-
-
-class TcpProbes:
-    """All TCP_CHECKs under way: success is the established connection, closed at once.
-
-    These probes are many and short, and what is done for each is done thousands of times a second. So one
-    call serves all that are ready, and most never see an epoll: those that were started together are asked
-    together, with one poll, in the loop's next look. By then a target nearby has answered.
-    """
-
-    def __init__(self, loop: Loop, clock_ns: Callable[[], int], wall_ns: Callable[[], int]) -> None:
-        self._clock_ns = clock_ns
-        self._wall_ns = wall_ns
-        self._fds: dict[int, int] = {}
-        """Descriptor by probe."""
-        self._young: _Connecting = {}
-        """Not asked yet."""
-        self._has_young = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._slow: _Connecting = {}
-        """Asked once, now on the epoll."""
-        self._epoll = select.epoll()
-        loop.watch(self._has_young, self._ask_young)
-        loop.watch(self._epoll.fileno(), self._ask_slow)
-
-    def start(self, connections: Iterable[tuple[int, Route]]) -> Iterable[Event]:
-        """Begin these; probes that could not begin end at once."""
-        # The kernel's part of a connection empties the caches: what can be done for all comes after it.
-        clock_ns = self._clock_ns
-        opened = [(number, clock_ns(), *route.connect()) for number, route in connections]
-        os.eventfd_write(self._has_young, 1)
-        ended: list[Event] = []
-        for number, started_ns, sock, error in opened:
-            if sock is None:
-                ended.append(ProbeEnded(number, outcome_of(error), words_of(error), 0, self._wall_ns()))
-            else:
-                fd = self._fds[number] = sock.fileno()
-                self._young[fd] = number, sock, started_ns
-        return ended
-
-    def abort(self, number: int) -> bool:
-        """Close the probe's socket; False when it is none of these."""
-        fd = self._fds.pop(number, None)
-        if fd is None:
-            return False
-        _number, sock, _started_ns = (self._young if fd in self._young else self._slow).pop(fd)
-        sock.close()
-        return True
-
-    def _ask_young(self, _mask: int) -> Iterable[Event]:
-        os.eventfd_read(self._has_young)
-        connecting, self._young = self._young, {}
-        poll = select.poll()
-        for fd in connecting:
-            poll.register(fd, select.POLLOUT)
-        events = self._end(poll.poll(0), connecting)
-        for fd in connecting:
-            self._epoll.register(fd, WRITABLE)
-        self._slow |= connecting
-        return events
-
-    def _ask_slow(self, _mask: int) -> Iterable[Event]:
-        return self._end(self._epoll.poll(0, _MOST_PER_TURN), self._slow)
-
-    def _end(self, ready: Iterable[tuple[int, int]], connecting: _Connecting) -> Iterable[Event]:
-        """Close those that are ready, take them out, and say how they ended."""
-        events: list[Event] = []
-        took_us: dict[int, int] = {}
-        socks: list[Socket] = []
-        now_ns, wall_ns = self._clock_ns(), self._wall_ns()
-        for fd, mask in ready:
-            number, sock, started_ns = connecting.pop(fd)
-            del self._fds[number]
-            # An error that is gone again is none: the kernel reports it once.
-            error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) if mask & FAILED_MASK else 0
-            socks.append(sock)
-            took = (now_ns - started_ns) // 1000
-            if error:
-                events.append(ProbeEnded(number, outcome_of(error), words_of(error), took, wall_ns))
-            else:
-                took_us[number] = took
-        for sock in socks:
-            sock.close()  # which also takes it out of the epoll
-        if took_us:
-            events.append(ProbesConnected(took_us, wall_ns))
-        return events

@@ -11,15 +11,16 @@ import contextlib
 import os
 import socket
 import ssl
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import cache, lru_cache
 from typing import cast
 
-from keepbus.config.model import TlsClient
-from keepbus.runtime.loop import READABLE, WRITABLE
+from keepbus.config.model import Check, TlsClient
+from keepbus.runtime.loop import READABLE, WRITABLE, Loop
 from keepbus.runtime.machine import Event
-from keepbus_checker.events import Outcome, ProbeAdvanced
-from keepbus_checker.http import HANDSHAKE, READING, READS_PER_TURN, SENDING, HttpProbe, Session
+from keepbus_checker.events import Outcome, ProbesAdvanced
+from keepbus_checker.http import READS_PER_TURN, Get
+from keepbus_checker.tcp import End, Socket, error_of, outcome_of, words_of
 
 _Versions = tuple[tuple[int, int], ...]
 
@@ -85,18 +86,41 @@ def _context(tls: TlsClient, named: bool, _of: _Versions) -> ssl.SSLContext:
     return settings
 
 
-class TlsProbe(HttpProbe):
-    """A GET inside TLS."""
+class TlsProbe:
+    """A GET inside TLS. Each step watches for what the next one needs."""
 
-    __slots__ = ("_tls",)
+    __slots__ = ("_buffer", "_check", "_end", "_get", "_loop", "_number", "_shown", "_tls", "sock")
 
-    _session: Session
-    _tls: ssl.SSLSocket
+    def __init__(
+        self,
+        number: int,
+        sock: Socket,
+        loop: Loop,
+        end: End,
+        *,
+        get: Get,
+        check: Check,
+        shown: Callable[[bytes], Iterable[Event]],
+        buffer: memoryview,
+    ) -> None:
+        """shown gets the server's certificate, DER; buffer is where octets are read to."""
+        self._number = number
+        self.sock = sock
+        self._loop = loop
+        self._end = end
+        self._get = get
+        self._check = check
+        self._shown = shown
+        self._buffer = buffer
+        self._tls: ssl.SSLSocket
+        loop.watch(sock.fileno(), self._connected, WRITABLE)
 
-    def _connected(self) -> Iterable[Event]:
-        name = self._session.server_name
+    def _connected(self, mask: int) -> Iterable[Event]:
+        if error := error_of(self.sock, mask):
+            return self._failed(error)
+        check = self._check
         try:
-            settings = context(self._session.settings, named=bool(name))
+            settings = context(check.tls, named=bool(check.sni_name))
         except Unusable as reason:
             return self._end(self._number, Outcome.LOCAL, str(reason))
         # Wrapping gives the descriptor a new owner, and closes it when that fails.
@@ -104,53 +128,53 @@ class TlsProbe(HttpProbe):
         try:
             self.sock = self._tls = settings.wrap_socket(
                 cast(socket.socket, self.sock),
-                server_hostname=name or None,
+                server_hostname=check.sni_name or None,
                 do_handshake_on_connect=False,
-                suppress_ragged_eofs=not self._session.compliant,
+                suppress_ragged_eofs=not self._get.url.tls_compliant,
             )
         except ValueError as error:
-            unusable = f"sni_name {name} cannot be sent ({error})"
+            unusable = f"sni_name {check.sni_name} cannot be sent ({error})"
             return self._end(self._number, Outcome.LOCAL, unusable)
         except OSError as error:
             return self._failed(error.errno)
-        self._step = HANDSHAKE
-        return self._handshake()
+        return self._handshake(mask)
 
-    def _handshake(self) -> Iterable[Event]:
+    def _handshake(self, mask: int) -> Iterable[Event]:
         try:
             self._tls.do_handshake()
         except ssl.SSLWantReadError:
-            mask = READABLE
+            self._loop.watch(self.sock.fileno(), self._handshake, READABLE)
         except ssl.SSLWantWriteError:
-            mask = WRITABLE
+            self._loop.watch(self.sock.fileno(), self._handshake, WRITABLE)
         except ssl.SSLError as error:
             return self._end(self._number, Outcome.FAILED, f"TLS handshake failed: {_words(error)}")
         except OSError as error:
             return self._failed(error.errno)
         else:
-            return (*self._session.shown(self._tls.getpeercert(True) or b""), *self._send())
-        self._loop.watch(self.sock.fileno(), self.ready, mask)
-        return (ProbeAdvanced(self._number, "handshake"),)
+            return (*self._shown(self._tls.getpeercert(True) or b""), *self._send(mask))
+        return (ProbesAdvanced((self._number,), "handshake"),)
 
-    def _send(self) -> Iterable[Event]:
+    def _send(self, _mask: int) -> Iterable[Event]:
+        sent, wanted = 0, WRITABLE
         try:
-            sent = self._tls.send(self._unsent)
+            sent = self._tls.send(self._get.unsent)
         except ssl.SSLWantReadError:
-            sent, mask = 0, READABLE
+            wanted = READABLE
         except ssl.SSLWantWriteError:
-            sent, mask = 0, WRITABLE
+            pass
         except ssl.SSLError as error:
             return self._end(self._number, Outcome.FAILED, f"TLS failed: {_words(error)}")
         except OSError as error:
             return self._failed(error.errno)
+        unsent = self._get.unsent = self._get.unsent[sent:]
+        fd = self.sock.fileno()
+        if unsent:
+            self._loop.watch(fd, self._send, wanted)
         else:
-            mask = WRITABLE
-        self._unsent = self._unsent[sent:]
-        self._step = SENDING if self._unsent else READING
-        self._loop.watch(self.sock.fileno(), self.ready, mask if self._unsent else READABLE)
-        return (ProbeAdvanced(self._number, "answer"),)
+            self._loop.watch(fd, self._read)
+        return (ProbesAdvanced((self._number,), "answer"),)
 
-    def _read(self, mask: int) -> Iterable[Event]:
+    def _read(self, _mask: int) -> Iterable[Event]:
         buffer = self._buffer
         reads = 0
         # What OpenSSL has decrypted wakes no epoll: it must not be left lying.
@@ -161,21 +185,25 @@ class TlsProbe(HttpProbe):
             except ssl.SSLWantReadError:
                 break
             except ssl.SSLWantWriteError:
-                self._loop.watch(self.sock.fileno(), self.ready, READABLE | WRITABLE)
+                self._loop.watch(self.sock.fileno(), self._read, READABLE | WRITABLE)
                 break
             except ssl.SSLError as error:
                 return self._end(self._number, Outcome.FAILED, f"TLS failed: {_words(error)}")
             except OSError as error:
                 return self._failed(error.errno)
             if not count:
-                if self._session.compliant:
+                if self._get.url.tls_compliant:
                     # Ours is sent at once; the server's has come.
                     with contextlib.suppress(OSError):
                         self._tls.unwrap()
-                return self._closed()
-            if refusal := self._answer.feed(buffer[:count]):
+                passed, received = self._get.answer.end()
+                return self._end(self._number, Outcome.PASSED if passed else Outcome.FAILED, received)
+            if refusal := self._get.answer.feed(buffer[:count]):
                 return self._end(self._number, Outcome.FAILED, refusal)
-        return (ProbeAdvanced(self._number, "more"),)
+        return (ProbesAdvanced((self._number,), "more"),)
+
+    def _failed(self, error: int | None) -> Iterable[Event]:
+        return self._end(self._number, outcome_of(error or 0), words_of(error or 0))
 
 
 def _words(error: OSError) -> str:
