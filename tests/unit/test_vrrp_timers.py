@@ -160,3 +160,23 @@ def test_against_a_plain_list_of_moments() -> None:
             alarm.fired.clear()
         for index in due:
             del wanted[index]
+
+
+def test_adverts_due_close_to_one_that_leaves_go_with_it() -> None:
+    timers = Timers()
+    sent: list[str] = []
+
+    def advert(name: str, due_at_ns: int, *, again: bool = False) -> None:
+        timer = Timer(
+            lambda _due_at_ns: sent.append(name) or (again and timers.arm_renewal(timer, 1005, early_ns=5))
+        )
+        timers.arm_renewal(timer, due_at_ns, early_ns=5)
+
+    advert("first", 1000, again=True)
+    advert("close", 1004)
+    advert("far", 1006)
+    timers.fire(999)
+    assert sent == []  # close to each other, but none is due
+    timers.fire(1000)
+    # The first one's next advert is close as well: it is not sent twice in a turn.
+    assert sent == ["first", "close"]

@@ -40,6 +40,9 @@ from keepbus_vrrp.turn import Turn
 if TYPE_CHECKING:
     from keepbus_vrrp.group import Group
 
+_STEPS_PER_INTERVAL = 20
+"""Adverts that are due so close to each other fall into step, once; then they keep their interval."""
+
 
 def key_of(config: VrrpInstance) -> str:
     """Identity of a virtual router (S10): a reload matches by this, not by name."""
@@ -310,7 +313,7 @@ class Instance(Series):
 
     def _on_timer(self, due_at_ns: int) -> None:
         turn = self.turn
-        self.counters.late(turn.now_ns - due_at_ns)
+        self.counters.late(max(turn.now_ns - due_at_ns, 0))
         if self.state is VrrpState.BACKUP:
             takeover.timer_expired(self)
         elif self.state is VrrpState.MASTER:
@@ -318,10 +321,12 @@ class Instance(Series):
                 step_down(self)
                 return
             self.advertise()
-            next_at_ns = due_at_ns + self.terms.interval_us * NS_PER_US
+            interval_ns = self.terms.interval_us * NS_PER_US
+            # Who left early with others stays in step with them.
+            next_at_ns = min(due_at_ns, turn.now_ns) + interval_ns
             if next_at_ns <= turn.now_ns:
-                next_at_ns = turn.now_ns + self.terms.interval_us * NS_PER_US
-            turn.timers.arm_renewal(self.timer, next_at_ns)
+                next_at_ns = turn.now_ns + interval_ns
+            turn.timers.arm_renewal(self.timer, next_at_ns, early_ns=interval_ns // _STEPS_PER_INTERVAL)
 
     def _reign(self, lease_end_ns: int = 0) -> None:
         self.familiar = b""
