@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from keepbus.contracts import ipvs as contract
 from keepbus.contracts.message import topic_of
@@ -19,6 +20,17 @@ COUNTERS_NS = 5_000_000_000
 """Connection counts alone are published this often."""
 _CHANGES_AT_ONCE = 250
 _CHANGES_EVERY_NS = 50_000_000
+
+
+class Change(NamedTuple):
+    """A command that was carried out, and why."""
+
+    name: str
+    """Of the virtual server."""
+    command: Command
+    reason: str
+    cause: str
+    """Id of the message that led to it."""
 
 
 @dataclass(slots=True)
@@ -42,29 +54,27 @@ class Announcer:
         self._published_table: tuple[object, ...] = ()
         self._published_daemon: contract.SyncDaemon | None = None
         self._counters_at_ns = 0
-        self._changes: deque[Publish] = deque()
+        self._changes: deque[Change] = deque()
         self._changes_at_ns = 0
 
     def log(self, level: str, text: str, **fields: object) -> None:
         """A line for the operator."""
         self.effects.append(Log(level, text, fields))
 
-    def change(self, name: str, command: Command, reason: str, cause: str) -> None:
+    def change(self, change: Change) -> None:
         """A command that was carried out. It is told by `changes`, because writing comes before telling."""
-        what = words.of_command(command)
-        body = contract.Changed(virtual_server=name, action=words.action(command), what=what, reason=reason)
-        self._changes.append(Publish(body, cause))
+        self._changes.append(change)
 
     def changes(self, now_ns: int, *, all_of_them: bool = False) -> None:
         """Tell of changes, so many at once that neither the hub nor the heartbeat is held up."""
         if not all_of_them and now_ns < self._changes_at_ns:
             return
         for _ in range(len(self._changes) if all_of_them else min(len(self._changes), _CHANGES_AT_ONCE)):
-            change = self._changes.popleft()
-            body = change.body
-            assert isinstance(body, contract.Changed)
-            self.log("info", f"ipvsadm {body.what}", reason=body.reason)
-            self.effects.append(change)
+            name, command, reason, cause = self._changes.popleft()
+            what, action = words.of_command(command), words.action(command)
+            body = contract.Changed(virtual_server=name, action=action, what=what, reason=reason)
+            self.log("info", f"ipvsadm {what}", reason=reason)
+            self.effects.append(Publish(body, cause))
         if self._changes:
             self._changes_at_ns = now_ns + _CHANGES_EVERY_NS
 

@@ -19,7 +19,7 @@ from keepbus.contracts.message import Message
 from keepbus.contracts.vrrp import Instance
 from keepbus.runtime.machine import BusMessage, Configured, Effect, Event, Exit, StopRequested
 from keepbus_ipvs import words
-from keepbus_ipvs.announcer import Announcer
+from keepbus_ipvs.announcer import Announcer, Change
 from keepbus_ipvs.diff import Command
 from keepbus_ipvs.drains import Departures, Drains
 from keepbus_ipvs.effects import Open, ReadSettings, Recall, Remember, Write, WriteSettings
@@ -158,7 +158,6 @@ class Machine:
                 self._table.want(key, None)
         if event.owned and self._pools.users:
             self._settle_at_ns = self._now_ns + SETTLE_NS
-        self._want(self._pools.by_name.values())
 
     def _opened(self, event: Opened) -> None:
         self._busy = False
@@ -233,19 +232,20 @@ class Machine:
                     "error", f"{self._pools.name_of(key)} is not in the table as it should be: {retry.error}"
                 )
         counts = self._say.counts
+        keys = {command.service.key for command in commands}
+        self._touched |= self._pools.of(keys)
         for command, error in zip(commands, event.errors, strict=True):
             key = command.service.key
-            pools = self._pools.of((key,))
-            self._touched |= pools
             if error:
                 counts.errors += 1
                 counts.last_error = f"{words.of_command(command)}: {error}"
                 continue
             counts.writes += 1
             counts.drift_repaired += key in self._repairing
-            cause = next((pool.cause for pool in pools.values()), "")
-            self._say.change(self._pools.name_of(key), command, self._reason(command), cause)
-        self._repairing -= {command.service.key for command in commands}
+            pool = self._pools.owners.get(key)
+            cause = "" if pool is None else pool.cause
+            self._say.change(Change(self._pools.name_of(key), command, self._reason(command), cause))
+        self._repairing -= keys
 
     def _stop(self) -> None:
         if not self._keep_table and self._driver:

@@ -79,11 +79,11 @@ class Pool:
     checks: frozenset[str] = field(default_factory=frozenset)
     leaving: Table = field(default_factory=dict)
     """What a reload took out and may end its connections."""
+    name: str = field(init=False)
+    """The virtual server's."""
 
-    @property
-    def name(self) -> str:
-        """The virtual server's."""
-        return self.virtual_server.name
+    def __post_init__(self) -> None:
+        self.name = self.virtual_server.name
 
     @property
     def keys(self) -> list[ServiceKey]:

@@ -129,7 +129,8 @@ def canonical(address: str) -> str:
 
 def is_loopback(address: str) -> bool:
     """True for an address that only this host reaches."""
-    return ipaddress.ip_address(address).is_loopback
+    address = canonical(address)
+    return address.startswith("127.") or address == "::1"
 
 
 def endpoint(address: str, port: int) -> str:
