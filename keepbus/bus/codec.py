@@ -7,7 +7,6 @@ then the schema. Nothing of a rejected message is ever printed.
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -121,6 +120,9 @@ def decode(frames: Sequence[bytes]) -> Message:
 
 def digest(frames: Sequence[bytes]) -> str:
     """First 16 hex digits of the SHA-256 of the frames: what a log may say of a rejected message."""
+    # Rarely called, and dear to import: no service's start has to wait for it.
+    import hashlib
+
     sha = hashlib.sha256()
     for frame in frames:
         sha.update(frame)

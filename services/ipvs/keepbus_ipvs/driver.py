@@ -1,4 +1,4 @@
-"""What the shell asks of a driver, and how one is chosen."""
+"""What the shell asks of a driver, and how one is chosen. Only the chosen one is imported."""
 
 from __future__ import annotations
 
@@ -8,10 +8,7 @@ from typing import Protocol
 
 from keepbus.runtime.loop import Loop
 from keepbus_ipvs.diff import Command
-from keepbus_ipvs.dry_run import DryRun
 from keepbus_ipvs.events import SettingsRead, SettingsWritten, TableRead, Written
-from keepbus_ipvs.kernel import Kernel
-from keepbus_ipvs.nftables import Nftables
 from keepbus_ipvs.settings import Adjustment
 
 CHOICES = ("auto", "ipvs", "nftables", "dry-run")
@@ -50,9 +47,13 @@ class Driver(Protocol):
 def open_driver(choice: str, run_dir: Path, loop: Loop) -> tuple[Driver, str]:
     """The driver, and a sentence when `auto` had to settle for less; raises DriverError."""
     if choice == "dry-run":
+        from keepbus_ipvs.dry_run import DryRun
+
         return DryRun(run_dir / "ipvs" / "dry-run.json"), ""
     if choice == "nftables":
         return _open_nftables(run_dir, loop), ""
+    from keepbus_ipvs.kernel import Kernel
+
     missing = Kernel.missing()
     if not missing:
         return Kernel(), ""
@@ -65,7 +66,9 @@ def open_driver(choice: str, run_dir: Path, loop: Loop) -> tuple[Driver, str]:
     return driver, f"{missing}; NAT through nftables stands in"
 
 
-def _open_nftables(run_dir: Path, loop: Loop) -> Nftables:
+def _open_nftables(run_dir: Path, loop: Loop) -> Driver:
+    from keepbus_ipvs.nftables import Nftables
+
     missing = Nftables.missing()
     if missing:
         raise DriverError(missing)
