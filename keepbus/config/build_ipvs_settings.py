@@ -10,7 +10,7 @@ from keepbus.config import ipvs_drivers
 from keepbus.config.model import IpvsSection, SyncDaemon, VirtualServer, VrrpInstance, family_of
 from keepbus.config.reader import Fields, TableReader
 
-_PLAIN = ("timeouts", "flush", "flush_on_stop")
+_PLAIN = ("timeouts", "flush", "flush_on_stop", "rs_init_notifies")
 
 
 def build_ipvs_section(

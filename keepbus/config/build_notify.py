@@ -39,6 +39,7 @@ def build_notify(
         targets=(*targets, *_servers(virtual_servers)),
         priority_changes=tuple(_priority_changes(targets, vrrp, default)),
         fifos=() if fields is None else tuple(_fifos(fields)),
+        states_on_reload=bool(fields and fields.get("states_on_reload")),
         mail=None if fields is None else _mail(fields, global_defs),
         script_user=global_defs.script_user,
         enable_script_security=global_defs.enable_script_security,

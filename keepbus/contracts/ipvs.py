@@ -67,7 +67,7 @@ class VirtualServer(Body):
     weight_up: int
     """Sum of the weights of living real servers."""
     changes: int
-    """How often the quorum changed in this life."""
+    """How often the quorum changed in this life; it begins with 1 when its beginning is news."""
     since_ns: int
     """Wall clock of the last change of quorum, nanoseconds."""
     sorry_server: str

@@ -45,6 +45,7 @@ OF_BLOCK = {
         model.GratuitousArp,
         model.VrrpSection,
         model.IpvsSection,
+        model.NotifySection,
     ),
     ("garp_group",): (model.GarpGroup,),
     ("vrrp_instance",): (model.VrrpInstance, model.GratuitousArp, model.NotifyTarget),

@@ -18,7 +18,7 @@ from keepbus.contracts import ipvs as contract
 from keepbus.contracts.checker import Verdict
 from keepbus.contracts.common import Status
 from keepbus.contracts.message import Header, Message, topic_of
-from keepbus.runtime.machine import BusMessage, Exit, Withdraw
+from keepbus.runtime.machine import BusMessage, Exit, Publish, Withdraw
 from keepbus.runtime.recorder import Recorder, turns
 
 
@@ -209,6 +209,23 @@ class TestStop:
         assert play.owned == ()
         assert play.of(Exit) == [Exit(0)]
         assert len(play.of(Withdraw)) == 1
+
+    @pytest.mark.parametrize("omega", [False, True])
+    def test_with_omega_and_only_then_servers_are_told_down_before_their_state_goes(
+        self, omega: bool
+    ) -> None:
+        play = started(virtual(real(A), real(B), omega=omega))
+        play.verdict(check_of(B), Verdict.DOWN)
+        play.effects.clear()
+        play.stop()
+        told = play.told(contract.VirtualServer)
+        assert len(told) == omega
+        for body in told:
+            assert (body.quorum_up, body.changes) == (False, 2)
+            assert [(each.alive, each.changes) for each in body.real_servers] == [(False, 1), (False, 1)]
+            assert body.real_servers[0].reason == "Shutting down"
+        kinds = [type(effect) for effect in play.effects if isinstance(effect, Publish | Withdraw)]
+        assert kinds[-1] is Withdraw
 
     def test_keep_table_leaves_all_and_remembers_it(self) -> None:
         play = started(keep_table=True)

@@ -120,9 +120,55 @@ def test_w19_first_evaluation_within_the_band_is_down() -> None:
 def test_change_of_the_quorum_is_told_once() -> None:
     pool = pool_of(virtual(real(A), sorry=SORRY))
     assert not pool.evaluate(verdicts(a=UP), WALL_NS)
+    assert pool.changes == 1
     assert pool.evaluate(verdicts(a=DOWN), WALL_NS)
     assert not pool.evaluate(verdicts(a=DOWN), WALL_NS)
-    assert pool.changes == 1
+    assert pool.changes == 2
+
+
+@pytest.mark.parametrize(
+    ("sorry", "verdict", "changes", "told"),
+    [("", UP, 1, False), (SORRY, UP, 1, False), ("", DOWN, 0, False), (SORRY, DOWN, 1, True)],
+)
+def test_how_a_quorum_begins_is_news_unless_it_is_missing_without_a_sorry_server(
+    sorry: str, verdict: Verdict, changes: int, told: bool
+) -> None:
+    """As keepalived's FIFO has it (tests/uml/scenario_notices.py)."""
+    pool = pool_of(virtual(real(A), sorry=sorry))
+    assert pool.evaluate(verdicts(a=verdict), WALL_NS) is told
+    assert pool.changes == changes
+
+
+def test_with_alpha_the_first_failure_is_news_and_the_next_is_not() -> None:
+    """Features 12.3."""
+    pool = pool_of(virtual(real(A, alpha=True)))
+    (member,) = pool.members
+    pool.evaluate({}, WALL_NS)
+    assert (member.alive, member.changes, pool.news) == (False, 0, [])
+    pool.evaluate(verdicts(a=DOWN), WALL_NS)
+    assert (member.alive, member.changes, pool.news) == (False, 1, [member])
+    pool.evaluate(verdicts(a=DOWN), WALL_NS)
+    assert (member.alive, member.changes, pool.news) == (False, 1, [])
+
+
+@pytest.mark.parametrize(("init_notifies", "changes"), [(False, [0, 0]), (True, [1, 0])])
+def test_rs_init_notifies_makes_news_of_who_is_up_at_the_start(
+    init_notifies: bool, changes: list[int]
+) -> None:
+    pool = pool_of(virtual(real(A), real(B, alpha=True)))
+    for _ in range(2):
+        pool.evaluate({}, WALL_NS, init_notifies=init_notifies)
+        assert [member.changes for member in pool.members] == changes
+
+
+def test_weight_above_what_16_bits_hold_reaches_the_table() -> None:
+    """Features 12.2: up to 2147483647 by what checks add; more is cut (V19)."""
+    heavy = verdict_message(check_of(A), UP).body
+    for added, weight in ((69_999, 70_000), (1 << 31, (1 << 31) - 1)):
+        pool = pool_of(virtual(real(A)))
+        pool.evaluate({heavy.check: replace(heavy, weight_added=added)}, WALL_NS)
+        (destination,) = only_entry(pool).destinations.values()
+        assert destination.weight == weight
 
 
 @pytest.mark.parametrize("forwarding", [Forwarding.DR, Forwarding.TUN])

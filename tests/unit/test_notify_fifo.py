@@ -78,15 +78,19 @@ def test_deleted_is_told_as_fault_unless_it_is_asked_for() -> None:
         assert play.written()[1][1] == b'INSTANCE "VI_1" ' + word + b" 102\n"
 
 
-def test_lines_of_groups() -> None:
-    play = FifoPlay(VRRP)
+def group_message() -> BusMessage:
     step = vrrp.Transition(number=1, from_state=BACKUP, to_state=MASTER, at_ns=1, cause="c")
     body = vrrp.SyncGroup(
         name="VG_1", members=("VI_1",), life="l", state=MASTER, transitions=1, since_ns=1, cause="c",
         history=(step,),
     )  # fmt: skip
     header = Header(1, "d1", "vrrp", "b", 1, 1, 1, 1, "")
-    play.turn(BusMessage(Message("state/vrrp/group/VG_1", header, body), 2))
+    return BusMessage(Message("state/vrrp/group/VG_1", header, body), 2)
+
+
+def test_lines_of_groups() -> None:
+    play = FifoPlay(VRRP)
+    play.turn(group_message())
     assert play.written() == [("/run/vrrp", b'GROUP "VG_1" MASTER 0\n')]
 
 
@@ -167,3 +171,15 @@ def test_a_reload_touches_only_what_is_different_and_the_end_ends_all() -> None:
     play.turn(StopRequested(7))
     play.turn(after_ns=200_000_000)
     assert OpenFifos(()) in play.effects
+
+
+def test_states_are_written_after_a_reload_when_that_is_asked_for() -> None:
+    """`fifo_write_vrrp_states_on_reload`: changed or not, members before their group."""
+    for asked in (False, True):
+        play = FifoPlay(VRRP, LVS)
+        play.turn(group_message())
+        play.heard(BACKUP, MASTER)
+        play.effects.clear()
+        play.turn(Configured(2, NotifySection(fifos=(VRRP, LVS), states_on_reload=asked), 5))
+        lines = [b'INSTANCE "VI_1" MASTER 100\n', b'GROUP "VG_1" MASTER 0\n'] if asked else []
+        assert play.written() == [("/run/vrrp", line) for line in lines]

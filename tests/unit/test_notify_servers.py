@@ -11,6 +11,8 @@ from notify_servers import NAME, RS, real, virtual
 
 from keepbus.config.model import NotifyKind, NotifySection, NotifyTarget, Script
 from keepbus.contracts import ipvs
+from keepbus.contracts.common import Service as ServiceState
+from keepbus.contracts.common import Status
 from keepbus.contracts.message import Header, Message
 from keepbus.contracts.notify import ScriptRun
 from keepbus.runtime.machine import BusMessage, Configured
@@ -36,6 +38,15 @@ def hears(play: Play, body: ipvs.VirtualServer | None) -> list[Any]:
     header = Header(1, "d1", "ipvs", "b", play.seq, play.seq, 1, 1, "")
     play.turn(BusMessage(Message(f"state/ipvs/virtual_server/{NAME}", header, body), 2))
     return play.started()
+
+
+def stops(play: Play, status: Status) -> None:
+    body = ServiceState(
+        pid=1, started_ns=1, generation=1, status=status, detail="", progress=1, lateness_us_max=0, lost=0,
+        rejected=0, unsent=0,
+    )  # fmt: skip
+    header = Header(1, "d1", "ipvs", "b", 1, 1, 1, 1, "")
+    play.turn(BusMessage(Message("state/ipvs/service", header, body), 2))
 
 
 def test_servers_are_heard_of_only_when_somebody_is_told_of_them() -> None:
@@ -93,6 +104,38 @@ def test_what_a_reload_removes_goes_down_first() -> None:
     play.turn(Configured(2, NotifySection(targets=TARGETS[1:]), 5))
     assert hears(play, virtual(other)) == [("/down",)]
     assert hears(play, None) == [("/quorum_down",)]
+
+
+def test_what_a_reload_adds_to_those_heard_of_is_told_how_it_begins() -> None:
+    play = Play(*TARGETS)
+    other = real(alive=True, changes=0, address="10.0.0.2:80")
+    hears(play, virtual(other))
+    play.turn(Configured(2, NotifySection(targets=TARGETS), 5))
+    # With rs_init_notifies its number is 1 from the beginning.
+    assert hears(play, virtual(other, real(alive=True, changes=1))) == [("/up",)]
+
+
+def test_a_stop_of_ipvs_is_no_removal_and_with_omega_it_is_told() -> None:
+    """Features 12.5."""
+    for omega in (False, True):
+        play = Play(*TARGETS)
+        hears(play, virtual(real(alive=True, changes=0), changes=1))
+        play.ended(run=1)
+        stops(play, Status.STOPPING)
+        told = [("/down",), ("/quorum_down",)] if omega else []
+        if omega:
+            assert sorted(hears(play, virtual(real(alive=False, changes=1), up=False, changes=2))) == told
+        assert hears(play, None) == []
+        stops(play, Status.READY)
+        hears(play, virtual(real(alive=True, changes=0, address="10.0.0.2:80")))
+
+
+def test_how_a_quorum_begins_is_told() -> None:
+    play = Play(*TARGETS)
+    assert hears(play, virtual(real(alive=True, changes=0), changes=1)) == [("/quorum_up",)]
+    # Of a quorum nobody has heard of before, its second step is no return to anything.
+    play = Play(*TARGETS)
+    assert hears(play, virtual(real(alive=True, changes=0), up=False, changes=2)) == [("/quorum_down",)]
 
 
 def test_a_server_that_is_down_when_it_is_removed_is_not_told_again() -> None:

@@ -239,5 +239,7 @@ class IpvsSection:
     """`lvs_flush`: what is in the table at the first start goes, whosever it is."""
     flush_on_stop: bool = False
     """`lvs_flush_on_stop` without VS: so does at a stop whatever is there."""
+    rs_init_notifies: bool = False
+    """A real server that is up at the start is told as one that came up."""
     drain_s: int = 0
     """How long a server that is not in the file any more stays with weight 0, seconds; of a reload."""

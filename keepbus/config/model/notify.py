@@ -108,6 +108,8 @@ class NotifySection:
     """None: no recipients or no server."""
     priority_changes: tuple[str, ...] = ()
     """Instances whose changes of priority FIFOs are told."""
+    states_on_reload: bool = False
+    """FIFOs are told the state of each instance and group after a reload, changed or not."""
     script_user: str = ""
     """USER[:GROUP] for scripts that name none, from global_defs."""
     enable_script_security: bool = False

@@ -193,6 +193,10 @@ class Announcer:
             if body is not None:
                 self.effects.append(Withdraw(topic_of(body, "ipvs")))
 
-    def withdraw_all(self) -> None:
-        """Nothing is kept any more."""
+    def farewell(self, pools: Iterable[Pool], table: Reconciler, wall_ns: int) -> None:
+        """Nothing is kept any more: with omega its servers are told as down first."""
+        for pool in pools:
+            if pool.virtual_server.omega and pool.name in self._published:
+                pool.shut_down(wall_ns)
+                self.effects.append(Publish(account.virtual_server(pool, table)))
         self.withdraw(list(self._published))

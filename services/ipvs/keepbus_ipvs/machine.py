@@ -274,9 +274,8 @@ class Machine:
     def _evaluate(self, pool: Pool) -> None:
         if self._settle_at_ns is not None or not self._kept.is_known or self._stopping:
             return
-        first = not pool.evaluated
-        # At the start a missing quorum is news only when the sorry server has to stand in.
-        if pool.evaluate(self._pools.verdicts, self._wall_ns) and (pool.has_sorry or not first):
+        init_notifies = self._section.rs_init_notifies
+        if pool.evaluate(self._pools.verdicts, self._wall_ns, init_notifies=init_notifies):
             self._say.quorum(pool)
         self._say.servers(pool)
         self._touched[pool.name] = pool
@@ -346,7 +345,7 @@ class Machine:
     def _leave(self) -> None:
         self._touched.clear()
         self._say.changes(self._now_ns, all_of_them=True)
-        self._say.withdraw_all()
+        self._say.farewell(self._pools.by_name.values(), self._table, self._wall_ns)
         self._stop_at_ns = self._readings.at_ns = None
         self._say.effects.append(Exit())
 

@@ -28,6 +28,7 @@ from keepbus_ipvs.table import (
 )
 
 _MOST_WEIGHT = (1 << 31) - 1
+SHUTTING_DOWN = "Shutting down"
 _DOWN_WEIGHT = -(1 << 31)
 """An effective weight that is not above this means that the server is down (keepalived-features 12.2)."""
 
@@ -95,14 +96,19 @@ class Pool:
         """True when a sorry server can stand in."""
         return self.virtual_server.sorry_server is not None
 
-    def evaluate(self, verdicts: Mapping[str, CheckVerdict], wall_ns: int) -> bool:
-        """Take the verdicts in; True when the quorum was gained or lost, or was missing at the start."""
+    def evaluate(
+        self, verdicts: Mapping[str, CheckVerdict], wall_ns: int, *, init_notifies: bool = False
+    ) -> bool:
+        """Take the verdicts in; True when the quorum was gained or lost, or gives way to the sorry server at
+        the start. init_notifies: a server that is up at the start is news (`rs_init_notifies`)."""
         self.life = self.life or f"{wall_ns:x}"
         self.news = []
         for member in self.members:
-            alive = member.alive
+            alive, verdict = member.alive, member.verdict
             _judge(member, verdicts, self.virtual_server.alpha, wall_ns)
-            if member.known and alive != member.alive:
+            # With alpha nobody has heard yet that it is down when its first check fails (12.3).
+            fails_first = not member.alive and verdict is Verdict.UNKNOWN is not member.verdict
+            if (alive != member.alive or fails_first) if member.known else (init_notifies and member.alive):
                 member.changes += 1
                 self.news.append(member)
             member.known = True
@@ -115,15 +121,28 @@ class Pool:
             self.weight_up == 0
             or self.weight_up < self.virtual_server.quorum - self.virtual_server.hysteresis
         )
-        # At the start there is no state to stay in: the band counts as down, unless it was inherited.
-        up = enough if first and not self.since_ns else enough or (self.quorum_up and not lost)
-        changed = up != self.quorum_up
-        if changed or not self.since_ns:
-            self.since_ns = wall_ns
-        if changed:
+        if first and not self.since_ns:
+            # At the start there is no state to stay in: the band counts as down. keepalived tells of a quorum
+            # that is there, and of one that is not when a sorry server stands in.
+            self.quorum_up, self.since_ns = enough, wall_ns
+            self.changes = int(enough or self.has_sorry)
+            return self.has_sorry and not enough
+        up = enough or (self.quorum_up and not lost)
+        if up == self.quorum_up:
+            return False
+        self.quorum_up, self.since_ns = up, wall_ns
+        self.changes += 1
+        return True
+
+    def shut_down(self, wall_ns: int) -> None:
+        """Everything that was up is down: with omega a stop is told as if it were so (12.5)."""
+        for member in self.members:
+            if member.alive:
+                member.alive, member.reason, member.since_ns = False, SHUTTING_DOWN, wall_ns
+                member.changes += 1
+        if self.quorum_up:
+            self.quorum_up, self.weight_up, self.since_ns = False, 0, wall_ns
             self.changes += 1
-        self.quorum_up = up
-        return changed
 
     def entries(self) -> dict[ServiceKey, Entry]:
         """What the table should hold."""

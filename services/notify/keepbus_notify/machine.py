@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from keepbus.config.model import NotifyKind, NotifySection, NotifyTarget
 from keepbus.contracts import vrrp
+from keepbus.contracts.common import Service as ServiceState
 from keepbus.contracts.common import Status
 from keepbus.contracts.message import Message
 from keepbus.runtime.machine import (
@@ -43,6 +44,7 @@ from keepbus_notify.subject import Progress
 INSTANCES = f"{vrrp.Instance.TOPIC}/"
 GROUPS = f"{vrrp.SyncGroup.TOPIC}/"
 SERVERS = "state/ipvs/virtual_server/"
+IPVS = "state/ipvs/service"
 DEFAULT_TIME_LIMIT_NS = 60_000_000_000
 STOP_READ_NS = 150_000_000
 """How long a stopping notify still listens: vrrp's last words may be on their way."""
@@ -68,6 +70,8 @@ class Machine:
         self._started_wall_ns = 0
         self._reloaded = False
         self._subscribed = False
+        self._came_late = False
+        """It was a reload that made servers of interest."""
         self._stop_at_ns: int | None = None
         self._stop_step = 0
         self._refused: tuple[str, ...] = ()
@@ -131,9 +135,11 @@ class Machine:
         self._former = {key: target for key, target in before.items() if key not in self._targets}
         out.append(Examine(tuple(commands(self._section))))
         self._others.configure(self._section, out)
+        if self._reloaded:
+            self._others.reloaded(out)
         if not self._subscribed and self._wants_servers():
-            self._subscribed = True
-            out.append(Subscribe(SERVERS))
+            self._subscribed, self._came_late = True, self._reloaded
+            out += [Subscribe(SERVERS), Subscribe(IPVS)]
 
     def _wants_servers(self) -> bool:
         """A large table is heard of only by who tells of it."""
@@ -176,13 +182,14 @@ class Machine:
             out.append(Report(Status.IDLE, "the configuration has no notify scripts"))
 
     def _heard(self, message: Message, out: list[Effect]) -> None:
+        if message.topic == IPVS and isinstance(message.body, ServiceState):
+            self._servers.service(message.body.status)
         if not message.topic.startswith((INSTANCES, GROUPS, SERVERS)):
             return
-        if isinstance(message.body, vrrp.Instance):
-            self._others.priority(message.body, out)
+        self._others.heard(message.topic, message.body, out)
         told = objects(message.body)
         if message.topic.startswith(SERVERS):
-            told = self._servers.with_removed(message.topic, told)
+            told = self._servers.news(message.topic, told)
         for each in told:
             target = self._targets.get(each.key) or self._former.get(each.key)
             if each.kind not in _SERVERS or target is not None or self._others.concerned(each, target):
@@ -192,7 +199,7 @@ class Machine:
 
     def _object(self, each: Object, target: NotifyTarget | None, message: Message, out: list[Effect]) -> None:
         place = each.key, each.life
-        if place not in self._progress and each.kind in _SERVERS and self._reloaded:
+        if place not in self._progress and each.kind in _SERVERS and self._is_old(message.topic, each):
             # The interest is new, the object is not: what it went through before is no news.
             self._progress[place] = Progress(known=each.newest)
         progress = self._progress.setdefault(place, Progress())
@@ -206,7 +213,7 @@ class Machine:
         if missed > 0:
             how = "before notify heard of them"
             self._scripts.lose(subject, missed, how, out, tell=each.key in self._targets)
-            if new and is_flap(progress.known, new[0]):
+            if new and is_flap(each.kind, progress.known, new[0]):
                 new = []
                 out.append(passed(each.key, each.life, each.newest))
                 subject.notified = each.newest
@@ -220,6 +227,10 @@ class Machine:
                 self._others.tell(each, target, step, out, late=late)
             progress.known, progress.started = step.number, frozenset()
             self._scripts.queue(subject, step, planned, message.header.id, out, late=late)
+
+    def _is_old(self, topic: str, each: Object) -> bool:
+        """Was this server there before somebody had to be told of it?"""
+        return self._came_late or (self._reloaded and self._servers.knows(topic, each.key))
 
     def _stop(self, now_ns: int, stop_at_ns: int, out: list[Effect]) -> None:
         if self._scripts.idle and now_ns >= stop_at_ns + STOP_READ_NS:

@@ -11,6 +11,7 @@ from collections import deque
 from typing import NamedTuple
 
 from keepbus.config.model import Mail, NotifyKind, NotifyTarget
+from keepbus_notify.servers import REMOVING, SHUTTING_DOWN
 from keepbus_notify.steps import RX_LOWER_PRI, UP
 
 MOST_QUEUED = 64
@@ -81,6 +82,7 @@ def wanted(mail: Mail | None, target: NotifyTarget | None, kind: NotifyKind, sta
 
 def compose(router_id: str, kind: NotifyKind, name: str, state: str, detail: str) -> tuple[str, str] | None:
     """Subject and body; None for a state that no mail is sent about."""
+    ends = f"=> {detail} <=" if detail in (REMOVING, SHUTTING_DOWN) else ""
     if kind in (NotifyKind.INSTANCE, NotifyKind.GROUP):
         words = (_INSTANCE if kind is NotifyKind.INSTANCE else _GROUP).get(state)
         if words is None:
@@ -91,10 +93,10 @@ def compose(router_id: str, kind: NotifyKind, name: str, state: str, detail: str
         server, _, virtual_server = name.partition(" ")
         subject = f"Realserver {server} of virtual server {virtual_server} - {state}"
         well, ill = _CHECKERS.get(detail.partition(" ")[0], _OTHER_CHECKER)
-        body = f"=> {well if state == UP else ill} <=\n{detail}"
+        body = ends or f"=> {well if state == UP else ill} <=\n{detail}"
     else:
         subject = f"Virtualserver {name} - {state}"
-        body = f"=> {'Gained' if state == UP else 'Lost'} quorum {detail} <="
+        body = ends or f"=> {'Gained' if state == UP else 'Lost'} quorum {detail} <="
     subject = " ".join(f"[{router_id}] {subject}".split())
     return subject[:MOST_SUBJECT], body[:MOST_BODY]
 

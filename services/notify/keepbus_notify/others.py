@@ -5,7 +5,7 @@ Law of this file: nothing here waits, and what is lost is counted, said once in 
 
 from __future__ import annotations
 
-from keepbus.config.model import Fifo, Mail, NotifySection, NotifyTarget
+from keepbus.config.model import Fifo, Mail, NotifyKind, NotifySection, NotifyTarget
 from keepbus.contracts import vrrp
 from keepbus.contracts.message import quote
 from keepbus.contracts.notify import Fifo as FifoState
@@ -29,7 +29,7 @@ from keepbus_notify.mail import Letter, Mailbox, compose, wanted
 from keepbus_notify.plan import command, told_state
 from keepbus_notify.steps import Object, Step
 
-_PRIORITY_STATES = ("MASTER", "BACKUP")
+_PRIORITY_STATES = (vrrp.VrrpState.MASTER, vrrp.VrrpState.BACKUP)
 
 
 class Others:
@@ -45,7 +45,8 @@ class Others:
         self._changed: set[str] = set()
         self._mailbox = Mailbox()
         self._told_mail: MailState | None = None
-        self._priorities: dict[str, tuple[str, int]] = {}
+        self._vrrp: dict[str, vrrp.Instance | vrrp.SyncGroup] = {}
+        """The last state of each instance and group, by topic."""
 
     def configure(self, section: NotifySection, out: list[Effect]) -> None:
         """Another configuration; FIFOs that stay are not touched."""
@@ -114,16 +115,34 @@ class Others:
             out.append(_done(dropped))
             out.append(Log("warning", f"a mail was given up in a full queue: {dropped.subject}"))
 
-    def priority(self, body: vrrp.Instance, out: list[Effect]) -> None:
-        """The effective priority of an instance changed: a line for who asked for them (features 5.5)."""
-        before = self._priorities.get(body.name)
-        now = body.state.value, body.effective_priority
-        self._priorities[body.name] = now
-        if before is None or before[1] == now[1] or now[0] not in _PRIORITY_STATES:
+    def heard(self, topic: str, body: object, out: list[Effect]) -> None:
+        """A state from the bus. When the effective priority of an instance changed: a line for who asked for
+        them (features 5.5)."""
+        if not isinstance(body, vrrp.Instance | vrrp.SyncGroup):
+            self._vrrp.pop(topic, None)
+            return
+        before, self._vrrp[topic] = self._vrrp.get(topic), body
+        if not isinstance(body, vrrp.Instance) or not isinstance(before, vrrp.Instance):
+            return
+        if before.effective_priority == body.effective_priority or body.state not in _PRIORITY_STATES:
             return
         if body.name in self._section.priority_changes:
-            fifos = [one for one in self._section.fifos if one.vrrp]
-            self._write(fifos, fifo.priority_line(body.name, *now), out)
+            line = fifo.priority_line(body.name, body.state.value, body.effective_priority)
+            self._write([one for one in self._section.fifos if one.vrrp], line, out)
+
+    def reloaded(self, out: list[Effect]) -> None:
+        """All states, for who asked for them (`fifo_write_vrrp_states_on_reload`)."""
+        if not self._section.states_on_reload:
+            return
+        fifos = [one for one in self._section.fifos if one.vrrp]
+        # A group after its members, as at a transition.
+        for body in sorted(self._vrrp.values(), key=lambda each: isinstance(each, vrrp.SyncGroup)):
+            if isinstance(body, vrrp.Instance):
+                kind, priority = NotifyKind.INSTANCE, body.effective_priority
+            else:
+                kind, priority = NotifyKind.GROUP, 0
+            step = Step(0, body.state.value, priority, 0)
+            self._write(fifos, fifo.line(kind, body.name, step), out)
 
     def _write(self, fifos: list[Fifo], line: bytes, out: list[Effect]) -> None:
         out.extend(WriteFifo(each.path, line) for each in fifos)

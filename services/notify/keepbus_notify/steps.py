@@ -85,6 +85,11 @@ def _word(transition: vrrp.Transition) -> str:
     return transition.to_state.value
 
 
-def is_flap(known: int, step: Step) -> bool:
-    """A server that is again what it was at the step `known`: there is nothing new to tell."""
+def is_flap(kind: NotifyKind, known: int, step: Step) -> bool:
+    """A server that is again what it was at the step `known`: there is nothing new to tell.
+
+    How a quorum begins is a step of its own; before the first one it was nothing.
+    """
+    if not known and kind is NotifyKind.VIRTUAL_SERVER:
+        return False
     return step.state in (UP, DOWN) and (step.number - known) % 2 == 0
