@@ -25,6 +25,7 @@ KINDS: dict[str, Kind] = {
     "integer": Kind(1, 1, values.integer),
     "seconds": Kind(1, 1, values.seconds),
     "text": Kind(1, 1, values.text),
+    "mail-server": Kind(1, 2, values.mail_server),
     "secret": Kind(1, 1, values.text),
     "hmac-key": Kind(2, 2, values.hmac_key, repeats=True),
     "one-of": Kind(1, 1, values.one_of),

@@ -80,6 +80,16 @@ def text(words: Sequence[str], parameters: str) -> str:
     return " ".join(word.replace('\\"', '"') for word in words)
 
 
+def mail_server(words: Sequence[str], parameters: str) -> str:
+    """A name or an address, and a port from 1 on; joined by a blank."""
+    host = text(words[:1], "")
+    if not host or any(character.isspace() for character in host):
+        raise Invalid(f"a host name or an address expected, not `{host}`")
+    if len(words) > 1 and not port(words[1:]):
+        raise Invalid("a port from 1 to 65535 expected, not `0`", 1)
+    return " ".join((host, *words[1:]))
+
+
 def hmac_key(words: Sequence[str], parameters: str) -> tuple[int, str]:
     """ID from 1 to 255, and a key as it stands in the file."""
     return integer(words[:1], "1..255"), text(words[1:], "")

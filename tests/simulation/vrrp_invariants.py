@@ -22,6 +22,7 @@ class Holders:
         self._together_ns, self._nobody_ns = together_ns, nobody_ns
         self._pairs: dict[tuple[str, str], tuple[int, bool]] = {}
         """Since when two hold the address, and whether one of them was frozen, dead or cut off meanwhile."""
+        self._ours = {router.name for router in routers if router.ours}
         self._none_since_ns = 0 if any(router.holds() for router in routers) else world.now_ns
         self.excused_until_ns = 0
         """Until then both may be right, or nobody may know (a cut, a loss, and what they leave behind)."""
@@ -38,7 +39,8 @@ class Holders:
         """After every happening."""
         now_ns = self._world.now_ns
         holding = [router for router in self._routers if router.held_until_ns > now_ns]
-        if len(holding) != 0:
+        # An address that somebody else's dead router keeps is nobody's.
+        if any(router.ours or router.works for router in holding):
             if self._none_since_ns:
                 self._nobody(now_ns)
                 self._none_since_ns = 0
@@ -65,8 +67,13 @@ class Holders:
 
     def _two(self, pair: tuple[str, str], now_ns: int) -> None:
         since_ns, troubled = self._pairs.pop(pair)
+        ours = len(self._ours.intersection(pair))
+        if ours == 0 or (troubled and ours == 1):
+            return  # Without a lease it keeps the address while it is dead, and goes on when it wakes.
         since_ns = max(since_ns, self.excused_until_ns)
         name, bound_ns = ("R-I2", self._together_ns) if troubled else ("R-I1", self._world.delay_ns[1])
+        if ours == 1:
+            bound_ns *= 2  # It may take over by mistake: what ours answers has to get there, too.
         if now_ns - since_ns > bound_ns:
             self.wrongs.append(
                 f"{name}: {' and '.join(pair)} held the address for {(now_ns - since_ns) / MS:.3f} ms, "
@@ -120,6 +127,8 @@ def settled(routers: list[Router], *, was_master: Router | None, preempts: bool)
 
 def told_wrongly(router: Router) -> list[str]:
     """R-I10: what was published last, which the bus repeats, is what is so."""
+    if not router.ours:
+        return []
     view, instance = router.view, router.instance
     if view is None or instance is None:
         return [f"R-I10: {router.name} told {view}, it has {instance}"]

@@ -13,6 +13,7 @@ from functools import partial
 
 from keepbus_vrrp.timers import master_down_interval_us, skew_time_us
 from vrrp_invariants import Holders, lease_bound_ns, settled, transitions
+from vrrp_peers import Peer
 from vrrp_story import FAULT_PHASE, OF_THE_WIRE, Fault, Story, story_of
 from vrrp_world import MS, Router, S, Told
 
@@ -35,7 +36,11 @@ class Run:
         least_ns = min(config.advert_interval_us for config in story.configs) * 1000
         self.world = World(story.seed, delay_ns=(50_000, min(2 * MS, least_ns // 20)))
         self.usual_delay_ns = self.world.delay_ns
-        self.routers = [Router(self.world, number, config) for number, config in enumerate(story.configs)]
+        self.routers = [
+            Peer(self.world, number, config, kind) if kind else Router(self.world, number, config)
+            for number, (config, kind) in enumerate(zip(story.configs, story.kinds, strict=True))
+        ]
+        self.ours = [router for router in self.routers if router.ours]
         for router, clock_ppm in zip(self.routers, story.clocks_ppm, strict=True):
             router.clock_ppm = clock_ppm
         slowest_ns = self.unit_ns * 1_000_000 // min(story.clocks_ppm)
@@ -49,7 +54,7 @@ class Run:
         self.holders = Holders(
             self.world,
             self.routers,
-            together_ns=lease_bound_ns(self.routers),
+            together_ns=lease_bound_ns(self.ours),
             nobody_ns=4 * slowest_ns + S // 4 + self.usual_delay_ns[1],
         )
         self._judged: dict[str, int] = {}
@@ -80,7 +85,7 @@ class Run:
         if story.agrees:
             self.wrongs += self.holders.wrongs
         most = 6 + _MOST_TRANSITIONS_PER_FAULT * len(story.faults)
-        self.wrongs += transitions(self.routers, most if story.agrees else 1 << 30)
+        self.wrongs += transitions(self.ours, most if story.agrees else 1 << 30)
         for router in self.routers:
             self.wrongs += router.wrongs
         return self.wrongs
@@ -264,7 +269,7 @@ class Run:
         )
 
     def _judge_takeovers(self) -> None:
-        for router in self.routers:
+        for router in self.ours:
             seen = self._judged.get(router.name, 0)
             for index in range(seen, len(router.told)):
                 self._judge_takeover(router, index)

@@ -17,6 +17,7 @@ from keepbus.config.model import VrrpInstance
 
 _V2_INTERVALS_S = (*(1,) * 12, *(2,) * 6, 10, 255)
 _V3_INTERVALS_CS = (1, 2, *(10,) * 4, 33, 33, 75, *(100,) * 6, *(125,) * 3, *(200,) * 5, 4095)
+PEERS = ("keepalived", "keepalived", "strict", "FRR")
 _SIZES = (2, 2, 2, 3, 3, 4, 5, 8)
 FAULT_PHASE = 40.0
 """Intervals from the start of the first router to healing."""
@@ -58,6 +59,8 @@ class Story:
     outside: tuple[int, ...]
     """Routers that stay dead or cut off when the others heal."""
     outside_dead: bool
+    kinds: tuple[str, ...]
+    """Of each router: empty for one of ours, else the name of a model in vrrp_peers.py."""
 
     @property
     def interval_us(self) -> int:
@@ -87,6 +90,7 @@ class Story:
             yield (
                 f"{boot:7.3f}  router {number} starts: v{config.version}, priority {config.priority}, "
                 f"advert_int {config.advert_interval_us / 1e6:g} s, clock {clock_ppm / 1e6:g}, {preempt}{out}"
+                f"{self.kinds[number] and ', like ' + self.kinds[number]}"
             )
         for fault in sorted(self.faults, key=lambda each: each.at):
             yield str(fault)
@@ -125,7 +129,17 @@ def story_of(seed: int) -> Story:
         clocks_ppm=_clocks_ppm(pick, count),
         outside=outside,
         outside_dead=pick.random() < 0.5,
+        kinds=_kinds(seed, count),
     )
+
+
+def _kinds(seed: int, count: int) -> tuple[str, ...]:
+    """In one run of three, some are not ours; one always is."""
+    pick = random.Random(f"kinds {seed}")
+    if seed % 3:
+        return ("",) * count
+    ours = pick.randrange(count)
+    return tuple("" if number == ours else pick.choice(("", *PEERS)) for number in range(count))
 
 
 def _clocks_ppm(pick: random.Random, count: int) -> tuple[int, ...]:

@@ -7,7 +7,7 @@ that the invariants do not believe what the machine says of itself.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from keepbus_vrrp import effects, events, ipv4
 from keepbus_vrrp.instance import Instance
@@ -58,6 +58,9 @@ class Told(NamedTuple):
 
 class Router(Node):
     """A machine over a pretended kernel: one interface, addresses with lifetimes, a memory."""
+
+    ours: ClassVar[bool] = True
+    """False for routers of others (vrrp_peers.py)."""
 
     def __init__(self, world: World, number: int, config: VrrpInstance) -> None:
         super().__init__(world, f"router {number}")
