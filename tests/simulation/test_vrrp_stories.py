@@ -1,7 +1,9 @@
 """Thousands of random stories, each held against the invariants of reliability section 9.
 
-R-I1 to R-I11, R-I13, R-I14 and N1; in some, clocks run up to 5 % fast or slow (R-F40). What is wrong with a
-seed is told with its story, cut down to the faults that matter, and the command that plays it again.
+R-I1 to R-I11, R-I13, R-I14 and N1; in some, clocks run up to 5 % fast or slow (R-F40). In one of three, some
+routers are like keepalived, FRR or a strict RFC 9568 one (vrrp_peers.py): then ours must keep the rules.
+What is wrong with a seed is told with its story, cut down to the faults that matter, and the command that
+plays it again.
 """
 
 from __future__ import annotations

@@ -12,6 +12,14 @@ from keepbus_vrrp.instance import Instance
 from keepbus_vrrp.placement import Placement
 
 
+def listen_anew(instance: Instance) -> None:
+    """Its interface was down and is up again before anybody looked. What a backup missed meanwhile it does
+    not know: it waits as after FAULT. A master goes on, for it missed nothing that its next advert does not
+    call for."""
+    if instance.state is VrrpState.BACKUP:
+        instance.wait(instance.rejoin_wait_us, instance.turn.now_ns, instance.wait_cause)
+
+
 def look_at(instance: Instance, placement: Placement) -> None:
     """Compare what an instance needs with what there is."""
     tracking.look(instance)

@@ -71,6 +71,8 @@ class Machine:
         self._kernel_known = False
         self._unapplied = False
         self._surroundings_changed = False
+        self._cut_off: set[str] = set()
+        """Interfaces that went down since the last look, whatever they are now."""
         self._stopped = False
         self.instances: dict[str, Instance] = {}
         self._groups = Groups(self._turn)
@@ -173,6 +175,8 @@ class Machine:
         known = self._turn.links.by_index(index)
         before = "" if known is None or not known.up else known.name
         link = self._turn.links.change_link(event.link)
+        if before and not (link is not None and link.up):
+            self._cut_off.add(before)
         self._placement.link_changed(index, gone=event.link.gone)
         if link is not None and link.up and link.name != before:
             self._upkeep.link_up(link.name)
@@ -196,6 +200,9 @@ class Machine:
         self._placement.arrange(self.instances.values())
         for instance in self.instances.values():
             fitness.look_at(instance, self._placement)
+            if instance.config.interface in self._cut_off:
+                fitness.listen_anew(instance)
+        self._cut_off.clear()
         self._vmacs.look()
 
     def _on_bus_message(self, event: BusMessage) -> None:
