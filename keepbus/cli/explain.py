@@ -137,7 +137,8 @@ def as_text(
 def _unknown(name: str, names: set[str], silence: str, places: list[Path]) -> None:
     if not names:
         where = " and ".join(map(str, places))
-        print(f"keepbus: {silence or f'no instance is known in {where}'}", file=sys.stderr)
+        sentence = f"no instance is known in {where}; name journals that an audit service wrote"
+        print(f"keepbus: {silence or sentence}", file=sys.stderr)
         return
     near = difflib.get_close_matches(name, sorted(names), n=1, cutoff=0.5)
     hint = f"did you mean {near[0]}? " if near else ""

@@ -76,7 +76,7 @@ def _entries(places: Sequence[Path], findings: journal.Findings) -> list[Entry]:
         try:
             found += journal.entries(journals(place), _wanted, findings)
         except OSError as error:
-            print(f"keepbus: the journal cannot be read: {error.strerror}: {error.filename}", file=sys.stderr)
+            print(f"keepbus: {journal.complaint(error)}", file=sys.stderr)
     return found
 
 

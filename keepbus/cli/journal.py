@@ -42,6 +42,12 @@ class Findings:
     """Messages and lines that are missing by the journal's own account."""
 
 
+def complaint(error: OSError) -> str:
+    """Why a journal cannot be read, and what to do."""
+    what = "; become root or join the node's group" if isinstance(error, PermissionError) else ""
+    return f"the journal cannot be read: {error.strerror}: {error.filename}{what}"
+
+
 def files(run_dir: Path) -> list[Path]:
     """The journal's files, oldest first. Raises OSError when the directory cannot be read."""
     return files_in(run_dir / "audit")

@@ -34,9 +34,9 @@ def _named(configuration: Configuration) -> Mapping[str, set[str]]:
     named: dict[str, set[str]] = {}
     for instance in configuration.vrrp.instances:
         addresses = (*instance.virtual_addresses, *instance.virtual_addresses_excluded)
-        vmacs = (*((instance.vmac,) if instance.vmac else ()), *instance.address_vmacs)
-        made = {each.name for each in vmacs}
-        below = (each.interface for each in vmacs)
+        own = [each for each in (instance.ipvlan, instance.vmac, *instance.address_vmacs) if each]
+        made = {each.name for each in own}
+        below = (each.interface for each in own)
         for interface in (instance.interface, *below, *(address.interface for address in addresses)):
             if interface in made:
                 continue

@@ -64,7 +64,7 @@ def run(options: argparse.Namespace) -> int:
         )
         if configuration is None:
             return _refuse(
-                f"{source} has errors; the node runs on with generation {generation.current(run_dir)}"
+                f"{source} cannot be used; the node runs on with generation {generation.current(run_dir)}"
             )
         ipvs = dataclasses.replace(configuration.ipvs, drain_s=options.drain)
         configuration = dataclasses.replace(configuration, ipvs=ipvs)

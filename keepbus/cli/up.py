@@ -78,6 +78,10 @@ def run(options: argparse.Namespace) -> int:
             f"lacks {', '.join('CAP_' + name for name in absent)}; start it as root, "
             "or in a namespace of your own with `unshare -Urnm`"
         )
+    if options.programs != deployment.OVERRIDES and not options.programs.is_dir():
+        return refuse(
+            f"there is no folder {options.programs}; name that of your program files with --programs"
+        )
     name: str = options.node or socket.gethostname()
     config_id: str = options.config_id or options.node or ""
     configuration = compile_and_tell(
@@ -87,7 +91,7 @@ def run(options: argparse.Namespace) -> int:
         ipvs_driver=options.ipvs_driver,
     )
     if configuration is None:
-        return refuse(f"{options.file} has errors; correct them, or run it as it is with --permissive")
+        return refuse(f"{options.file} cannot be used; the node is not started")
     for sentence in preflight.absent(configuration, preflight.interfaces()):
         print(f"keepbus: {sentence}", file=sys.stderr)
     try:
@@ -133,10 +137,9 @@ def _stay_small(run_dir: Path, supervisord: Path, lock: int, duty: foreground.Du
 
 
 def _processes(text: str) -> int:
-    number = int(text)
-    if not 1 <= number <= _MOST_CHECKERS:
+    if not (text.isascii() and text.isdecimal() and 1 <= int(text) <= _MOST_CHECKERS):
         raise argparse.ArgumentTypeError(f"from 1 to {_MOST_CHECKERS} are possible, not {text}")
-    return number
+    return int(text)
 
 
 def remember_permissive(run_dir: Path, permissive: bool) -> None:

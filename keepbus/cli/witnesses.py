@@ -40,7 +40,7 @@ class Witnesses:
         try:
             self._read(journal.files(run_dir), account.entries)
         except OSError as error:
-            self.complaints.append(_complaint(error))
+            self.complaints.append(journal.complaint(error))
         if not node and account.entries:
             account.node = account.entries[-1].node
 
@@ -55,7 +55,7 @@ class Witnesses:
                     )
                 self._read(paths, self._found)
             except OSError as error:
-                self.complaints.append(_complaint(error))
+                self.complaints.append(journal.complaint(error))
 
     def _read(self, paths: list[Path], found: list[Entry]) -> None:
         self._files += paths
@@ -107,10 +107,6 @@ def journals(place: Path) -> list[Path]:
     if not place.is_dir():
         return [place]
     return journal.files(place) or journal.files_in(place)
-
-
-def _complaint(error: OSError) -> str:
-    return f"the journal cannot be read: {error.strerror}: {error.filename}"
 
 
 def _topics(name: str) -> frozenset[str]:

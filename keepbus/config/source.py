@@ -203,12 +203,12 @@ class Reader:
             descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else str(error)
-            self._findings.error("unreadable", f"{name} cannot be read: {reason}", at)
+            self._findings.error("unreadable", f"this file cannot be read: {reason}", at)
             return None
         try:
             data = self._content(descriptor, name, at)
         except OSError as error:
-            self._findings.error("unreadable", f"{name} cannot be read: {error.strerror}", at)
+            self._findings.error("unreadable", f"this file cannot be read: {error.strerror}", at)
             return None
         finally:
             os.close(descriptor)
@@ -218,10 +218,10 @@ class Reader:
     def _content(self, descriptor: int, name: str, at: WholeFile) -> bytes | None:
         status = os.fstat(descriptor)
         if stat.S_ISDIR(status.st_mode):
-            self._findings.error("unreadable", f"{name} is a directory; name a configuration file", at)
+            self._findings.error("unreadable", "this is a directory; name a configuration file", at)
             return None
         if not stat.S_ISREG(status.st_mode):
-            self._findings.error("unreadable", f"{name} is not a regular file", at)
+            self._findings.error("unreadable", "this is not a regular file", at)
             return None
         limit = MOST_OCTETS - self._octets
         if status.st_size > limit or len(self.names) >= MOST_FILES:

@@ -159,9 +159,7 @@ def load_all(run_dir: Path) -> tuple[int, Configuration]:
     except FileNotFoundError:
         raise NoConfigurationError(_absent(run_dir)) from None
     except PermissionError:
-        raise NoConfigurationError(
-            f"you may not read the node's configuration in {run_dir}; become root or join its group"
-        ) from None
+        raise NoConfigurationError(_forbidden(run_dir)) from None
     except (OSError, ValueError, SchemaError) as error:
         raise NoConfigurationError(
             f"{current} cannot be used ({error}); compile it anew with `keepbus reload -r {run_dir}`"
@@ -180,6 +178,8 @@ def source(run_dir: Path) -> Path:
     """The file that the current generation was compiled from; raises NoConfigurationError."""
     try:
         return Path((run_dir / "config" / "current" / "source").read_text(encoding="utf-8").strip())
+    except PermissionError:
+        raise NoConfigurationError(_forbidden(run_dir)) from None
     except OSError:
         raise NoConfigurationError(
             f"{run_dir} is no run directory of a node; name one with -r RUNDIR"
@@ -248,6 +248,10 @@ def _common(one: Sequence[str], other: Sequence[str]) -> int:
         if mine != yours:
             return index
     return min(len(one), len(other))
+
+
+def _forbidden(run_dir: Path) -> str:
+    return f"you may not read the node's configuration in {run_dir}; become root or join its group"
 
 
 def _absent(run_dir: Path) -> str:

@@ -62,8 +62,8 @@ def make(run_dir: Path) -> int:
             count.unlink()
     except OSError as error:
         raise RunDirectoryError(
-            f"cannot make the run directory {run_dir}: {error.filename} ({error.strerror}); "
-            "name one that this user may write with -r RUNDIR"
+            f"cannot make {error.filename}, which a node needs ({error.strerror}); "
+            "name a run directory that this user may write with -r RUNDIR"
         ) from None
     return lock
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from keepbus.cli.preflight import absent, interfaces
-from keepbus.config.model import Configuration, VirtualAddress, VrrpInstance, VrrpSection
+from keepbus.config.model import Configuration, Ipvlan, VirtualAddress, VrrpInstance, VrrpSection
 
 
 def on(interface: str, device: str) -> Configuration:
@@ -30,3 +30,12 @@ def test_an_interface_unlike_any_other_may_still_come() -> None:
 
 def test_the_host_is_read() -> None:
     assert "lo" not in interfaces()
+
+
+def test_an_interface_that_keepbus_makes_is_not_missed() -> None:
+    own = Ipvlan(name="vrrp.51", interface="eth0")
+    instance = VrrpInstance(name="VI_1", interface="vrrp.51", ipvlan=own, virtual_router_id=51)
+    configuration = Configuration(vrrp=VrrpSection(instances=(instance,)))
+    assert absent(configuration, frozenset({"eth0"})) == []
+    (sentence,) = absent(configuration, frozenset({"eth1"}))
+    assert sentence.startswith("there is no interface eth0 here, which VI_1 needs")

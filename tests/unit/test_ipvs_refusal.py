@@ -39,7 +39,7 @@ def test_direct_routing_with_nftables_is_refused_before_anything_is_made(
     assert said[0] == (
         f"{file}:2:1: error: the nftables driver has no DR; use lb_kind NAT or the ipvs driver [ipvs-driver]"
     )
-    assert said[-1] == (f"keepbus: {file} has errors; correct them, or run it as it is with --permissive")
+    assert said[-1] == (f"keepbus: {file} cannot be used; the node is not started")
     assert not run_dir.exists()
 
 

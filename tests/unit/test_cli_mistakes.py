@@ -1,0 +1,101 @@
+"""What the `keepbus` command says to mistakes: one sentence that names the thing and says what to do."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from keepbus.cli import up
+from keepbus.cli.__main__ import main
+from keepbus.runtime import privileges
+
+CLEAN = "global_defs {\n router_id one\n}\n"
+
+
+@pytest.fixture(autouse=True)
+def _allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if this process had what a node needs; the umask is put back."""
+    monkeypatch.setattr(privileges, "missing", lambda needed, held: ())
+    mask = os.umask(0o022)
+    os.umask(mask)
+    monkeypatch.setattr(os, "umask", lambda _mask: mask)
+
+
+def said(capsys: pytest.CaptureFixture[str], words: Sequence[str | Path]) -> tuple[int, str]:
+    """Exit status, and what was said on both outputs."""
+    try:
+        status = main([str(word) for word in words])
+    except SystemExit as end:
+        status = int(str(end.code))
+    out, err = capsys.readouterr()
+    assert "Traceback" not in err
+    return status, out + err
+
+
+def test_up_with_a_file_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`--permissive` is no way to read it."""
+    absent = tmp_path / "absent.conf"
+    status, text = said(capsys, ["up", "-f", absent, "-r", tmp_path / "run"])
+    assert status == 2
+    assert text.splitlines() == [
+        f"{absent}: error: this file cannot be read: No such file or directory [unreadable]",
+        "1 error; the file can't be used",
+        f"keepbus: {absent} cannot be used; the node is not started",
+    ]
+    assert not (tmp_path / "run").exists()
+
+
+def test_up_with_program_files_that_are_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.conf").write_text(CLEAN, encoding="utf-8")
+    programs = tmp_path / "programs"
+    words = ["up", "-f", tmp_path / "a.conf", "-r", tmp_path / "run", "--programs", programs]
+    assert said(capsys, words) == (
+        2,
+        f"keepbus: there is no folder {programs}; name that of your program files with --programs\n",
+    )
+
+
+@pytest.mark.parametrize("number", ["0", "65", "two", "-1", "\u0663"])
+def test_a_number_of_checkers_that_cannot_be(number: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match="from 1 to 64 are possible"):
+        up._processes(number)
+
+
+def test_up_in_a_run_directory_that_cannot_be_made(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.conf").write_text(CLEAN, encoding="utf-8")
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    status, text = said(capsys, ["up", "-f", tmp_path / "a.conf", "-r", tmp_path / "file"])
+    assert (status, text.splitlines()[-1]) == (
+        2,
+        f"keepbus: cannot make {tmp_path}/file, which a node needs (File exists); "
+        "name a run directory that this user may write with -r RUNDIR",
+    )
+
+
+def test_a_node_that_this_user_may_not_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is a node, and who asks is told what he lacks."""
+
+    def refuse(path: Path, **_: str) -> str:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "read_text", refuse)
+    assert said(capsys, ["reload", "-r", tmp_path]) == (
+        2,
+        f"keepbus: you may not read the node's configuration in {tmp_path}; become root or join its group\n",
+    )
+
+
+def test_explain_of_a_file_that_is_no_journal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.conf").write_text(CLEAN, encoding="utf-8")
+    assert said(capsys, ["explain", "VI_1", tmp_path / "a.conf"]) == (
+        1,
+        f"keepbus: no instance is known in {tmp_path}/a.conf; name journals that an audit service wrote\n",
+    )
