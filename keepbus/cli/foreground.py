@@ -23,6 +23,7 @@ import zmq
 
 from keepbus.bus.client import Listener
 from keepbus.cli.overseer import SILENCE_S, Overseer
+from keepbus.cli.relay import Grumbles, Relay
 from keepbus.runtime import deployment, rundir
 from keepbus.runtime.supervisord import wake
 
@@ -31,57 +32,9 @@ STOP_LIMIT_S = 4.5
 _UP_LIMIT_S = 15.0
 _WAKE_INTERVAL_S = 0.02
 _IDLE_S = 1.0
-_MOST_WAITING_OCTETS = 1 << 18
-_OCTETS_PER_WRITE = 4096
-"""PIPE_BUF: a pipe that is ready takes so much without blocking."""
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
-
-
-class Relay:
-    """Copies what the node writes to our standard output."""
-
-    def __init__(self, target: int = 1) -> None:
-        self.reader, self.writer = os.pipe2(os.O_CLOEXEC)
-        os.set_blocking(self.reader, False)
-        self._target = target
-        self._waiting = bytearray()
-        self._dropped = 0
-
-    def say(self, sentence: str) -> None:
-        """Put a line of our own between the others."""
-        self._keep(f"keepbus: {sentence}\n".encode())
-
-    def fill(self) -> None:
-        """Take what waits in the pipe."""
-        try:
-            self._keep(os.read(self.reader, 1 << 16))
-        except BlockingIOError:
-            return
-
-    def drain(self) -> None:
-        """Write as much as the target takes now without waiting."""
-        poller = select.poll()
-        poller.register(self._target, select.POLLOUT)
-        while self._waiting and poller.poll(0):
-            try:
-                written = os.write(self._target, self._waiting[:_OCTETS_PER_WRITE])
-            except BlockingIOError:
-                return
-            except OSError:  # whoever read it is gone
-                self._waiting.clear()
-                return
-            del self._waiting[:written]
-
-    def _keep(self, octets: bytes) -> None:
-        if len(self._waiting) + len(octets) > _MOST_WAITING_OCTETS:
-            self._dropped += octets.count(b"\n")
-            return
-        if self._dropped:
-            self._waiting += f"keepbus: {self._dropped} lines dropped, the output was not taken\n".encode()
-            self._dropped = 0
-        self._waiting += octets
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +57,7 @@ class Foreground:
         self._run_dir = run_dir
         self._socket = rundir.supervisor_socket(run_dir)
         self._relay = Relay()
+        self._grumbles = Grumbles(self._relay)
         self._is_up = duty.is_up
         self._stop_at: float | None = None
         self._status = 0
@@ -117,7 +71,7 @@ class Foreground:
             [sys.executable, "-P", "-m", "supervisor.supervisord", "-n", "-c", str(configuration)],
             stdin=subprocess.DEVNULL,
             stdout=self._relay.writer,
-            stderr=self._relay.writer,
+            stderr=self._grumbles.writer,
             env=environment,
             pass_fds=(lock,),
             process_group=0,
@@ -130,7 +84,7 @@ class Foreground:
         """Until supervisord and everything it started are gone; the exit status."""
         arrivals = Arrivals(self._run_dir)
         overseer = Overseer(self._run_dir, time.monotonic())
-        own = (self._relay.reader, self._signals.fileno(), self._pidfd)
+        own = (self._relay.reader, self._grumbles.reader, self._signals.fileno(), self._pidfd)
         poller = select.poll()
         for fd in (*own, *arrivals.filenos(), *overseer.filenos()):
             poller.register(fd, select.POLLIN)
@@ -143,6 +97,8 @@ class Foreground:
             for fd, _ in poller.poll(wait_s * 1000):
                 if fd == self._relay.reader:
                     self._relay.fill()
+                elif fd == self._grumbles.reader:
+                    self._grumbles.fill(time.monotonic())
                 elif fd == self._signals.fileno():
                     self._take_signals()
                 elif fd == self._pidfd:

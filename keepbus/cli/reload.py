@@ -84,7 +84,7 @@ def _hand_over(run_dir: Path, configuration: Configuration, source: Path, config
     except SupervisordError as error:
         return _refuse(f"supervisord of the node in {run_dir} does not answer ({error}); start the node anew")
     except OSError as error:
-        return _refuse(f"cannot write {error.filename}: {error.strerror}")
+        return _refuse(rundir.unwritable(run_dir, error))
     if silent:
         print(
             f"keepbus: generation {number} of {source} is not confirmed by {', '.join(silent)} "

@@ -107,7 +107,7 @@ def run(options: argparse.Namespace) -> int:
     except (rundir.RunDirectoryError, deployment.DeploymentError) as error:
         return refuse(str(error))
     except OSError as error:
-        return refuse(f"cannot write {error.filename}: {error.strerror}")
+        return refuse(rundir.unwritable(run_dir, error))
     parent_scripts.before_services(
         configuration.global_defs, lambda sentence: print(f"keepbus: {sentence}", flush=True)
     )

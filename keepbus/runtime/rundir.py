@@ -11,6 +11,7 @@ vrrp/ notify/ audit/ log/   what services keep over a restart
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 from pathlib import Path
@@ -66,6 +67,15 @@ def make(run_dir: Path) -> int:
             "name a run directory that this user may write with -r RUNDIR"
         ) from None
     return lock
+
+
+def unwritable(run_dir: Path, error: OSError) -> str:
+    """The sentence for what could not be written there. A full disk names no file."""
+    where = error.filename or run_dir
+    advice = (
+        "make room there" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "name another with -r RUNDIR"
+    )
+    return f"cannot write {where}: {error.strerror}; {advice}"
 
 
 def _check_length(run_dir: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from keepbus.cli import up
 from keepbus.cli.__main__ import main
-from keepbus.runtime import privileges
+from keepbus.runtime import privileges, rundir
 
 CLEAN = "global_defs {\n router_id one\n}\n"
 
@@ -90,6 +90,17 @@ def test_a_node_that_this_user_may_not_read(
     assert said(capsys, ["reload", "-r", tmp_path]) == (
         2,
         f"keepbus: you may not read the node's configuration in {tmp_path}; become root or join its group\n",
+    )
+
+
+def test_a_full_disk_names_no_file_so_the_run_directory_is_named() -> None:
+    full = OSError(28, "No space left on device")
+    assert rundir.unwritable(Path("/run/x"), full) == (
+        "cannot write /run/x: No space left on device; make room there"
+    )
+    other = OSError(30, "Read-only file system", "/run/x/node")
+    assert rundir.unwritable(Path("/run/x"), other) == (
+        "cannot write /run/x/node: Read-only file system; name another with -r RUNDIR"
     )
 
 

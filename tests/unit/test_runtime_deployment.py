@@ -163,5 +163,5 @@ def test_a_socket_path_that_is_too_long_is_refused(tmp_path: Path) -> None:
 
 def test_a_run_directory_that_cannot_be_made_is_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(rundir.RunDirectoryError, match="name one that this user may write"):
+    with pytest.raises(rundir.RunDirectoryError, match="name a run directory that this user may write"):
         rundir.make(tmp_path / "file" / "run")
