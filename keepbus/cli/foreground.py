@@ -8,7 +8,6 @@ module by exec, so that what stays in memory is no more than what is here.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import select
 import signal
@@ -24,7 +23,7 @@ import zmq
 from keepbus.bus.client import Listener
 from keepbus.cli.overseer import SILENCE_S, Overseer
 from keepbus.cli.relay import Grumbles, Relay
-from keepbus.runtime import deployment, rundir
+from keepbus.runtime import deployment, prctl, rundir
 from keepbus.runtime.supervisord import wake
 
 STOP_LIMIT_S = 4.5
@@ -32,8 +31,6 @@ STOP_LIMIT_S = 4.5
 _UP_LIMIT_S = 15.0
 _WAKE_INTERVAL_S = 0.02
 _IDLE_S = 1.0
-_PR_SET_PDEATHSIG = 1
-_PR_SET_CHILD_SUBREAPER = 36
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 
 
@@ -63,7 +60,7 @@ class Foreground:
         self._status = 0
         self._reloader: subprocess.Popen[bytes] | None = None
         self._reload_again = False
-        prctl(_PR_SET_CHILD_SUBREAPER, 1)
+        prctl.adopt_orphans()
         self._signals = _signal_socket()
         environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
         environment["KEEPBUS_PRIVILEGES"] = "strict" if duty.strict else ""
@@ -237,11 +234,6 @@ class Arrivals:
         self._context.term()
 
 
-def prctl(option: int, value: int) -> None:
-    """prctl(2) with one argument."""
-    ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0)
-
-
 def descendants(ancestor: int) -> list[int]:
     """Processes under this one that have not ended, from /proc."""
     children: dict[int, list[int]] = {}
@@ -265,7 +257,7 @@ def descendants(ancestor: int) -> list[int]:
 
 def _become_supervisord(urgent: bool) -> None:
     """In the child, before supervisord: end with the parent, and be on time."""
-    prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    prctl.end_with_parent()
     if urgent:
         os.sched_setscheduler(
             0, os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(deployment.REALTIME_PRIORITY)

@@ -61,8 +61,8 @@ class Relay:
 
 
 class Grumbles:
-    """What supervisord writes on its standard error: a traceback for each line that it cannot log. The operator
-    gets what failed, once in a minute."""
+    """What supervisord writes on its standard error: a traceback for each line that it cannot log. The
+    operator gets what failed, once in a minute."""
 
     def __init__(self, relay: Relay) -> None:
         self.reader, self.writer = os.pipe2(os.O_CLOEXEC)

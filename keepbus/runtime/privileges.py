@@ -8,6 +8,8 @@ import struct
 from collections.abc import Iterable
 from pathlib import Path
 
+from keepbus.runtime import prctl
+
 # linux/capability.h
 CAPABILITIES = {
     "CHOWN": 0,
@@ -25,9 +27,6 @@ CAPABILITIES = {
 
 
 _CAPABILITY_VERSION_3 = 0x20080522
-# linux/prctl.h
-_PR_CAPBSET_READ, _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS = 23, 24, 38
-_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL = 47, 4
 
 
 def effective() -> int:
@@ -69,13 +68,12 @@ def give_up(but: Iterable[str] = ()) -> None:
     For a service that has started, with more, a process of its own that goes on with it. The bounding set
     stays where it can't be cut; no-new-privs closes that way, too.
     """
-    libc = ctypes.CDLL(None, use_errno=True)
     number = 0
-    while libc.prctl(_PR_CAPBSET_READ, number, 0, 0, 0) >= 0:
-        libc.prctl(_PR_CAPBSET_DROP, number, 0, 0, 0)
+    while prctl.control(prctl.CAPBSET_READ, number) >= 0:
+        prctl.control(prctl.CAPBSET_DROP, number)
         number += 1
-    libc.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
-    if libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
+    prctl.control(prctl.CAP_AMBIENT, prctl.CAP_AMBIENT_CLEAR_ALL)
+    if prctl.control(prctl.SET_NO_NEW_PRIVS, 1) != 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
     reduce_to(frozenset(but))

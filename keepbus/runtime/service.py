@@ -6,7 +6,6 @@ Every service's `__main__.py` makes one `Service`, builds its machine and I/O ar
 from __future__ import annotations
 
 import argparse
-import ctypes
 import gc
 import os
 import signal
@@ -22,7 +21,7 @@ import zmq
 from keepbus.bus.client import Listener, Speaker
 from keepbus.contracts.common import Service as ServiceState
 from keepbus.contracts.common import Status
-from keepbus.runtime import generation, oom, privileges
+from keepbus.runtime import generation, oom, prctl, privileges
 from keepbus.runtime.backoff import SETTLED_NS, Backoff
 from keepbus.runtime.lock import Lock
 from keepbus.runtime.log import Logger
@@ -45,7 +44,6 @@ from keepbus.runtime.standby import BEAT_NS, Standby, name_of
 _REPEAT_NS = 1_000_000_000
 _ADOPTION_NS = 10_000_000_000
 _LOCK_WAIT_S = 0.9
-_PR_SET_PDEATHSIG = 1
 EXIT_USAGE = 64
 EXIT_CONFIGURATION = 78
 EXIT_LOCKED = 75
@@ -337,7 +335,7 @@ def void(_value: object) -> None:
 def _die_with_parent() -> None:
     """Ask the kernel for SIGTERM when the supervisor dies, so that no orphan keeps an address."""
     parent = os.getppid()
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    prctl.end_with_parent()
     if os.getppid() != parent:
         sys.exit(1)
 
