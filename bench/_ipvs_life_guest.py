@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import socket
 import struct
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -26,6 +27,7 @@ RUN_DIR = Path("/run/keepbus")
 ARGUMENT = Path("/run/results/argument")
 MORTAL, IMMORTAL, PORT = "127.1.0.1", "127.1.0.2", 8080
 LIMIT_S = 600.0
+RELOADS = 3
 ETHERTYPE_IPV4 = 0x0800
 SO_TIMESTAMPNS = 35
 CHECK = """TCP_CHECK {
@@ -49,43 +51,64 @@ def run() -> dict[str, list[float]]:
     servers = (
         f"10.{100 + index // 62500}.{index // 250 % 250}.{index % 250 + 1}" for index in range(real_servers)
     )
-    key = write_file(
-        [tuple(next(servers) for _ in range(each + (number < more))) for number in range(virtual_servers)],
-        80,
-        3600,
-    )
+    pools = [tuple(next(servers) for _ in range(each + (number < more))) for number in range(virtual_servers)]
     for name in ("keepalived", "keepbus"):
+        key = write_file(pools, 80, 3600)
         with program(name, driver) as processes:
-            until(lambda: bool(present(driver, key)), name)
+            until(lambda key=key: bool(present(driver, key)), name)
             time.sleep(20)
             found[f"memory {name}"] = [proportional_size(pid) for pid in processes()]
             if name == "keepbus":
                 found["slices"] = list(slices(driver))
+            for weight in range(2, 2 + RELOADS):
+                begun_s = time.monotonic()
+                write_file(pools, 80, 3600, weight=weight)
+                found.setdefault("compilation", []).append(time.monotonic() - begun_s)
+                found.setdefault(f"reload {name}", []).append(reload(driver, key, weight, processes()))
     return found
 
 
-def write_file(pools: list[tuple[str, ...]], port: int, delay_loop_s: int) -> ServiceKey:
-    """A configuration for both programs; the last of its services."""
-    FILE.write_text(
-        "".join(
-            f"virtual_server 10.{number // 250 + 2}.{number % 250}.1 80 {{\n    delay_loop {delay_loop_s}\n"
-            "    lb_algo wlc\n    lb_kind NAT\n    protocol TCP\n"
-            + "".join(f"    real_server {each} {port} {{\n        {CHECK}\n    }}\n" for each in pool)
-            + "}\n"
-            for number, pool in enumerate(pools)
-        )
+def reload(driver: Kernel, key: ServiceKey, weight: int, processes: list[int]) -> float:
+    """Seconds from SIGHUP until the one weight that is another now is in the table."""
+    begun_s = time.monotonic()
+    for pid in processes:
+        # A helper of checker knows no SIGHUP; keepalived's children hear of it from their parent.
+        if parent(str(pid)) == os.getpid():
+            os.kill(pid, signal.SIGHUP)
+    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    while weight not in present(driver, key).values():
+        assert time.monotonic() - begun_s < LIMIT_S, "the weight stays"
+        time.sleep(0.001)
+    os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+    return time.monotonic() - begun_s
+
+
+def write_file(pools: list[tuple[str, ...]], port: int, delay_loop_s: int, *, weight: int = 0) -> ServiceKey:
+    """A configuration for both programs; the last of its services. weight: another one for the first server
+    of that, in the next generation of the same run directory."""
+    text = "".join(
+        f"virtual_server 10.{number // 250 + 2}.{number % 250}.1 80 {{\n    delay_loop {delay_loop_s}\n"
+        "    lb_algo wlc\n    lb_kind NAT\n    protocol TCP\n"
+        + "".join(f"    real_server {each} {port} {{\n        {CHECK}\n    }}\n" for each in pool)
+        + "}\n"
+        for number, pool in enumerate(pools)
     )
+    if weight:
+        server = f"real_server {pools[-1][0]} {port} {{"
+        text = text.replace(server, f"{server}\n        weight {weight}")
+    else:
+        shutil.rmtree(RUN_DIR, ignore_errors=True)
+        RUN_DIR.mkdir()
+    FILE.write_text(text)
     configuration = compile_file(FILE, permissive=True).configuration
     assert configuration is not None
-    shutil.rmtree(RUN_DIR, ignore_errors=True)
-    RUN_DIR.mkdir()
     generation.write(RUN_DIR, configuration, FILE)
     last = configuration.ipvs.virtual_servers[-1]
     return ServiceKey(AF_INET, TCP, last.address, last.port)
 
 
 @contextmanager
-def program(name: str, driver: Kernel) -> Iterator[object]:
+def program(name: str, driver: Kernel) -> Iterator[Callable[[], list[int]]]:
     """keepalived or keepbus on an empty table; gives a function that gives their process ids."""
     driver.request(codec.request(codec.FLUSH))
     if name == "keepalived":
@@ -200,11 +223,12 @@ def accept_all(server: socket.socket) -> None:
             return
 
 
-def present(driver: Kernel, key: ServiceKey) -> set[str]:
-    """Addresses of the destinations of a service."""
+def present(driver: Kernel, key: ServiceKey) -> dict[str, int]:
+    """Addresses and weights of the destinations of a service."""
     return {
-        codec.decode_destination(payload, AF_INET).destination.key.address
+        found.destination.key.address: found.destination.weight
         for payload in driver._dump(codec.dump_destinations(key))
+        for found in (codec.decode_destination(payload, AF_INET),)
     }
 
 

@@ -1,4 +1,4 @@
-"""What a table costs while it lives: a refusal until the entry is gone, memory, reading it back.
+"""What a table costs while it lives: a refusal until the entry is gone, memory, a reload, reading it back.
 
     python -m bench ipvs_life
     python bench/ipvs_life.py [--deaths 10] [--virtual 2277] [--real 37205]
@@ -7,6 +7,8 @@ Runs in User-Mode Linux, whose kernel has IPVS: good for ratios only. `refusal t
 RST that a dying server's port sent to a TCP_CHECK, by the kernel's time stamp, until the kernel's table has
 that server no more; keepbus needs hub, checker and ipvs for it. Memory is the proportional set size of these
 three and of both processes of keepalived, with one file of many checked servers, which are all in the table.
+A reload changes one weight of that file; it counts from SIGHUP, with keepbus after the compilation, which is
+told beside it, and with keepalived until it has read the file and done the same.
 Reading back is keepbus's alone: the whole of it, and its longest slice, for which nothing else is done. Needs
 linux.uml and keepalived.
 """
@@ -56,6 +58,14 @@ def main(argv: Sequence[str] = ()) -> int:
             f"memory              {name:<10} {sum(sizes) / 2**20:7.1f} MiB ({parts})"
             f"   {sum(sizes) / beside:.2f} of keepalived"
         )
+    for name in ("keepalived", "keepbus"):
+        median_s = statistics.median(found[f"reload {name}"])
+        ratio = median_s / statistics.median(found["reload keepalived"])
+        print(
+            f"reload, one changed {name:<10} median {median_s:7.3f} s   "
+            f"longest {max(found[f'reload {name}']):7.3f} s   {ratio:.2f} of keepalived"
+        )
+    print(f"compilation         keepbus    median {statistics.median(found['compilation']):7.3f} s")
     slices = found["slices"]
     print(
         f"reading back        {options.real} servers: {sum(slices):.2f} s in {len(slices)} slices, "

@@ -21,7 +21,7 @@ PROTOCOL = {
     "F": 15, "C": 9, "S": 11, "A": 7, "X": 8, "D": 23, "P": 8, "T": 14, "I": 6, "B": 9, "M": 15, "L": 5,
     "E": 8, "K": 10, "G": 10, "U": 6, "J": 3, "N": 3,
 }  # fmt: skip
-FAULTS = (*range(1, 24), *range(37, 77))
+FAULTS = range(1, 91)
 STATEMENTS = [
     *(f"{letter}{number}" for letter, last in PROTOCOL.items() for number in range(1, last + 1)),
     *(f"R-L{number}" for number in range(1, 12)),

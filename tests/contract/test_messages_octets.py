@@ -10,8 +10,8 @@ import msgpack
 import pytest
 from messages_golden import GOLDEN, bodies, golden
 
-from keepbus.bus.codec import Rejected, decode_body, encode_body
-from keepbus.contracts.message import Body, contracts
+from keepbus.bus.codec import Rejected, decode_body, decode_header, encode_body, encode_header
+from keepbus.contracts.message import ENVELOPE_VERSION, Body, Header, contracts
 
 FILE: list[dict[str, Any]] = json.loads(GOLDEN.read_text(encoding="utf-8"))
 BODIES = bodies()
@@ -42,7 +42,7 @@ def test_the_codec_reads_and_writes_them(entry: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("topic", BODIES)
-def test_a_body_with_one_field_more_or_less_is_refused(topic: str) -> None:
+def test_r_f89_a_body_with_one_field_more_or_less_is_refused(topic: str) -> None:
     body: Body = BODIES[topic]
     plain = msgpack.unpackb(encode_body(body))
     with pytest.raises(Rejected, match="unknown field"):
@@ -52,6 +52,15 @@ def test_a_body_with_one_field_more_or_less_is_refused(topic: str) -> None:
         del plain[required[0]]
         with pytest.raises(Rejected, match=f"{required[0]} is missing"):
             decode_body(topic, msgpack.packb(plain))
+
+
+def test_r_f89_another_version_of_the_envelope_is_refused_as_such() -> None:
+    header = Header(ENVELOPE_VERSION, "d1", "ipvs", "b", 1, 1, 1, 1, "")
+    assert decode_header(encode_header(header)) == header
+    for version in (ENVELOPE_VERSION - 1, ENVELOPE_VERSION + 1):
+        with pytest.raises(Rejected, match=f"version {ENVELOPE_VERSION} expected") as refused:
+            decode_header(encode_header(dataclasses.replace(header, version=version)))
+        assert refused.value.reason == "version"
 
 
 def _is_required(field: dataclasses.Field[Any]) -> bool:

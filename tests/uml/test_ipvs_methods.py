@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 pytestmark = pytest.mark.timeout(300)
-IPIP, GRE, STICKY, PLAIN = "10.9.0.251", "10.9.0.252", "10.9.0.253", "10.9.0.254"
+GUE, IPIP, GRE, STICKY, PLAIN = "10.9.0.249", "10.9.0.251", "10.9.0.252", "10.9.0.253", "10.9.0.254"
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def methods(scenario: Callable[[str], Any]) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("vip", [IPIP, GRE, PLAIN])
+@pytest.mark.parametrize("vip", [IPIP, GRE, GUE, PLAIN])
 def test_w3_every_method_carries_requests_to_both_servers(methods: dict[str, Any], vip: str) -> None:
     assert methods[vip] == ["m1", "m1", "m2", "m2"]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -126,6 +127,16 @@ class TestRealServer:
         assert chapters[4] == f"            +3.0 ms  ipvsadm -d -t 10.0.0.100:80 -r {A}: refused"
         assert "quorum_down failed with status 3" in chapters[5]
         assert len(chapters) == 6
+
+    def test_sorry_server_that_answers_in_its_place(self) -> None:
+        down = replace(
+            virtual(real(A, Verdict.DOWN)), quorum_up=False, weight_up=0, sorry_server="10.0.0.9:80",
+            sorry_server_active=True,
+        )  # fmt: skip
+        sentence = f"{VS} is down for 10 s, weight 0 of quorum 1"
+        assert text(tell(VS, [], {VS: down}))[0] == f"{sentence}, 10.0.0.9:80 answers as its sorry server"
+        down = replace(down, sorry_server_active=False)
+        assert text(tell(VS, [], {VS: down}))[0] == sentence
 
     def test_drift_and_draining_are_told_of_the_server_that_they_concern(self) -> None:
         told = "\n".join(text(tell(B, journal(), {})))

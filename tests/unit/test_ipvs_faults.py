@@ -89,6 +89,22 @@ def test_r_f46_lost_or_refused_answer_is_unknown_until_the_table_was_read_and_no
     assert play.told(contract.VirtualServer)[-1].error == ""
 
 
+def test_r_f36_without_a_bus_the_table_stays_and_is_kept() -> None:
+    """The hub is dead for a minute: no verdict comes, and none is needed to repair what somebody changes."""
+    play = Play()
+    play.configure(PAIR)
+    play.verdict(check_of(A), Verdict.DOWN)
+    play.take()
+    wanted = dict(play.table)
+    play.wait(30)
+    assert play.take() == []
+    play.table.clear()
+    play.wait(1.1)
+    assert len(play.take()) == 2
+    play.wait(30)
+    assert play.table == wanted
+
+
 class TestConfiguration:
     @pytest.mark.parametrize(
         "content",

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from ipvs_play import WALL_NS, check_of, only_entry, real, verdict_message, virtual
 from keepbus_ipvs.pool import Pool, pool_of
+from keepbus_ipvs.table import AF_INET, AF_INET6
 
-from keepbus.config.model import CheckUse, Forwarding, RealServer, SorryServer, VirtualServer
+from keepbus.config.model import CheckUse, Forwarding, GroupMember, RealServer, SorryServer, VirtualServer
 from keepbus.contracts.checker import CheckVerdict, Verdict
 
 A, B, C = "172.16.1.3", "172.16.1.4", "172.16.1.5"
@@ -196,6 +197,27 @@ def test_persistence_sets_flag_timeout_and_netmask() -> None:
     pool = evaluated(virtual(real(A), persistence_timeout_s=300, persistence_granularity="255.255.255.0"))
     service = only_entry(pool).service
     assert (service.flags, service.timeout_s, service.netmask) == (1, 300, "255.255.255.0")
+
+
+@pytest.mark.parametrize(
+    ("granularity", "netmasks"),
+    [("255.255.255.0", ["255.255.255.0", "128"]), ("64", ["255.255.255.255", "64"])],
+)
+def test_w14_granularity_of_a_group_of_both_families_is_of_one_of_them(
+    granularity: str, netmasks: list[str]
+) -> None:
+    """A netmask is of one family; in the other each client address stays by itself."""
+    members = (GroupMember(address="192.0.2.1", port=80), GroupMember(address="2001:db8::9", port=80))
+    pool = pool_of(
+        VirtualServer(
+            group="G", members=members, real_servers=(real(A, forwarding=Forwarding.TUN),),
+            persistence_timeout_s=60, persistence_granularity=granularity,
+        )
+    )  # fmt: skip
+    services = [placement.service for placement in pool.placements]
+    assert [service.key.family for service in services] == [AF_INET, AF_INET6]
+    assert [service.netmask for service in services] == netmasks
+    assert [service.timeout_s for service in services] == [60, 60]
 
 
 def test_granularity_without_persistence_means_nothing() -> None:
