@@ -3,7 +3,8 @@
 The numbers are those of the specification: the protocol by subject (F formats, C checksums, S link layer,
 A and X authentication, D checks of what is received, P priority, T timers, I, B and M the three states,
 L learned intervals, E preemption and start, K what a state does for addresses, G announcements, U unicast,
-J two versions side by side, N notices), then reliability: R-L rules of the lease, R-F faults, R-I invariants.
+J two versions side by side, N notices; V and W the interface and the meaning of IPVS), then reliability:
+R-L rules of the lease, R-F faults, R-I invariants.
 
 A test names a statement at the beginning of its own name (`test_d8_d9_...`, `test_r_f17_...`), or in a text
 of its module (a docstring, a comment, a parameter's id), or plays a vector that is about it.
@@ -19,7 +20,7 @@ from pathlib import Path
 TESTS = Path(__file__).resolve().parents[1]
 PROTOCOL = {
     "F": 15, "C": 9, "S": 11, "A": 7, "X": 8, "D": 23, "P": 8, "T": 14, "I": 6, "B": 9, "M": 15, "L": 5,
-    "E": 8, "K": 10, "G": 10, "U": 6, "J": 3, "N": 3,
+    "E": 8, "K": 10, "G": 10, "U": 6, "J": 3, "N": 3, "V": 24, "W": 24,
 }  # fmt: skip
 FAULTS = range(1, 91)
 STATEMENTS = [
@@ -30,11 +31,13 @@ STATEMENTS = [
 ]
 EXCEPTIONS = {
     "J1": "RFC 9568 8.4.2 leaves the mode to choice; it is not offered (J2, J3), as keepalived has none",
+    "W22": "a stop removes what is keepbus's, as keepalived's does; `--keep-table` is the other way",
     "R-F57": "as keepalived, nobody looks for the virtual address at others; who else is master is told",
 }
 """Statement and why it has no test."""
 _IN_TEXT = re.compile(r"(?<![\w.-])(R-[LFI]\d+|[A-Z]\d+)(?: to (?:(?:R-)?[A-Z])?(\d+))?(?!\w)")
 _TEST_NAME = re.compile(r"^\s*def test_((?:r_?[lfi]\d+_|[a-z]\d+_)+)", re.MULTILINE)
+_ABOUT_LVS = re.compile(r"ipvs|uml|test_config|corpus")
 _ABOUT_VRRP = re.compile(r"vrrp|test_config|test_node|test_notify|test_tracking")
 
 
@@ -66,7 +69,8 @@ def by_statement() -> dict[str, set[str]]:
         if path == Path(__file__) or path.name == "corpus.py":
             continue
         for statement in named_in(path.read_text(encoding="utf-8")):
-            if statement.startswith("R-") or _ABOUT_VRRP.search(path.name):
+            about = _ABOUT_LVS if statement[0] in "VW" else _ABOUT_VRRP
+            if statement.startswith("R-") or about.search(path.name):
                 found[statement].add(path.name)
     vectors = json.loads((TESTS / "contract" / "vrrp-vectors.json").read_text(encoding="utf-8"))["vectors"]
     for vector in vectors:

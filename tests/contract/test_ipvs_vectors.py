@@ -1,4 +1,7 @@
-"""The IPVS vectors: what the codec makes of our commands, octet for octet, and what others make of it."""
+"""The IPVS vectors: what the codec makes of our commands, octet for octet, and what others make of it.
+
+Conformance V1 to V10, V12 and V14 are in them; tests/uml sends each to a kernel.
+"""
 
 from __future__ import annotations
 

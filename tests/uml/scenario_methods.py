@@ -21,11 +21,14 @@ from keepbus.contracts.vrrp import Instance, VrrpState
 PLACES = {"mc": "10.9.0.100", "md": "10.9.0.1", "m1": "10.9.0.11", "m2": "10.9.0.12"}
 SERVERS = ("m1", "m2")
 GUE, IPIP, GRE, STICKY, PLAIN = "10.9.0.249", "10.9.0.251", "10.9.0.252", "10.9.0.253", "10.9.0.254"
+LIMITED = "10.9.0.248"
+VIPS = (GUE, IPIP, GRE, STICKY, PLAIN, LIMITED)
 GUE_PORT = 6080
+REFUSED = "refused"
 
 
-def virtual(vip: str, method: str, *lines: str) -> str:
-    servers = "\n".join(f"real_server {PLACES[name]} 80 {{\n}}" for name in SERVERS)
+def virtual(vip: str, method: str, *lines: str, names: tuple[str, ...] = SERVERS, each: str = "") -> str:
+    servers = "\n".join(f"real_server {PLACES[name]} 80 {{\n{each}\n}}" for name in names)
     return "virtual_server {} 80 {{\nlb_algo rr\nlb_kind {}\nprotocol TCP\n{}\n{}\n}}\n".format(
         vip, method, "\n".join(lines), servers
     )
@@ -36,8 +39,10 @@ TEXT = (
     + virtual(GRE, "TUN type gre")
     + virtual(GUE, f"TUN type gue port {GUE_PORT}")
     + virtual(STICKY, "DR", "persistence_timeout 60")
-    + virtual(PLAIN, "DR")
+    + virtual(LIMITED, "DR", each="uthreshold 1\nlthreshold 1")
 )
+WITHOUT_M1 = TEXT + virtual(PLAIN, "DR", names=SERVERS[1:])
+TEXT += virtual(PLAIN, "DR")
 SETTINGS = """
 global_defs {
     lvs_sync_daemon eth0 VI_1 id 5 maxlen 1200 port 8900 ttl 3 group 224.0.0.82
@@ -113,10 +118,17 @@ def run() -> dict[str, Any]:
         "through_tunnels": asked(IPIP, 2),
     }
     rig.tell(contract.Drain(real_server="10.9.0.11", undo=True))
+    found["limited"] = limited()
+    found["removed"] = removed(rig, next(talk for who, talk in staying.items() if before[who] == "m1"))
+    for undo in (False, True):
+        rig.tell(contract.Drain(real_server="10.9.0.11", undo=undo))
+        rig.tell(contract.Drain(real_server="10.9.0.12", undo=undo))
+        if not undo:
+            found["all drained"] = refused(PLAIN)
 
     subprocess.run(["ip", "netns", "exec", "md", "ipvsadm", "-C"], check=True)
     rig.take_written()
-    healed_s = rig.pass_time(lambda: len(rig.written) >= 15)
+    healed_s = rig.pass_time(lambda: len(rig.written) >= 3 * len(VIPS))
     found["flushed"] = {
         "healed_s": healed_s,
         "stay": {who: talk.say() for who, talk in staying.items()} == before,
@@ -126,6 +138,37 @@ def run() -> dict[str, Any]:
     found["settings"] = inside("md", settings)
     assert echoes
     return found
+
+
+def limited() -> list[str]:
+    """Who answers, with room for one connection at each; then nobody has room."""
+    talks = [Talk(LIMITED) for _ in SERVERS]
+    answers = sorted(talk.say() for talk in talks)
+    return [*answers, refused(LIMITED)]
+
+
+def removed(rig: Rig, talk: Talk) -> dict[str, str]:
+    """What becomes of a connection whose server a reload takes out, and one second later puts back."""
+    rig.configure(compiled(WITHOUT_M1))
+    talk.socket.settimeout(0.7)
+    try:
+        found = {"while away": talk.say()}
+    except TimeoutError:
+        found = {"while away": "silence"}
+    talk.socket.settimeout(5)
+    rig.configure(compiled(TEXT))
+    # The client's own TCP has kept the octet, and sends it again.
+    found["back"] = talk.socket.recv(2).decode()
+    found["after that"] = talk.say()
+    return found
+
+
+def refused(vip: str) -> str:
+    """`refused` when a connection is refused at once; else who answers."""
+    try:
+        return Talk(vip).once()
+    except ConnectionRefusedError:
+        return REFUSED
 
 
 def settings() -> dict[str, list[str]]:
@@ -182,9 +225,9 @@ def build() -> None:
     for name, address in PLACES.items():
         own = ["link set lo up", f"addr add {address}/24 dev eth0", "link set eth0 up"]
         if name == "md":
-            own += [f"addr add {vip}/32 dev eth0" for vip in (IPIP, GRE, GUE, STICKY, PLAIN)]
+            own += [f"addr add {vip}/32 dev eth0" for vip in VIPS]
         if name in SERVERS:
-            own += [f"addr add {vip}/32 dev lo" for vip in (STICKY, PLAIN)]
+            own += [f"addr add {vip}/32 dev lo" for vip in (STICKY, PLAIN, LIMITED)]
             for device, vip in (("tunl0", IPIP), ("gre0", GRE)):
                 own += [f"link set {device} up", f"addr add {vip}/32 dev {device}"]
             # What comes in GUE holds what tunl0 takes.

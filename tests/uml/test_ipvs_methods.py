@@ -34,6 +34,20 @@ def test_w6_drained_server_keeps_its_connections_and_gets_no_new_ones(methods: d
     assert drained["through_tunnels"] == ["m2"] * 2
 
 
+def test_w15_servers_at_their_upper_threshold_get_no_new_connection(methods: dict[str, Any]) -> None:
+    assert methods["limited"] == ["m1", "m2", "refused"]
+
+
+def test_w8_w9_a_removed_servers_connections_fall_silent_and_go_on_when_it_is_back_soon(
+    methods: dict[str, Any],
+) -> None:
+    assert methods["removed"] == {"while away": "silence", "back": "m1", "after that": "m1"}
+
+
+def test_w12_with_every_server_drained_new_connections_are_refused_at_once(methods: dict[str, Any]) -> None:
+    assert methods["all drained"] == "refused"
+
+
 def test_r_f49_flushed_table_heals_and_open_connections_go_on(methods: dict[str, Any]) -> None:
     flushed = methods["flushed"]
     assert flushed["healed_s"] < 5

@@ -41,7 +41,7 @@ def test_ipvsadm_shows_what_the_article_shows(traffic: dict[str, Any]) -> None:
     ]
 
 
-def test_requests_are_spread_evenly_by_rr_and_by_weight_with_wrr(traffic: dict[str, Any]) -> None:
+def test_w1_w2_requests_are_spread_evenly_by_rr_and_by_weight_with_wrr(traffic: dict[str, Any]) -> None:
     assert traffic["spread"] == {
         DR_VIP: {"r3": 6, "r4": 6},
         NAT_VIP: {"n3": 6, "n4": 6},
