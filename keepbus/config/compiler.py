@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import gc
 import os
 import pwd
@@ -25,6 +26,7 @@ from keepbus.config.build_tracking import BLOCKS, Trackables
 from keepbus.config.build_virtual_servers import Progress, build_virtual_servers
 from keepbus.config.build_vrrp import build_instances
 from keepbus.config.diagnostics import Diagnostic, Findings, Severity
+from keepbus.config.iproute_names import look_in
 from keepbus.config.keywords import knows
 from keepbus.config.model import (
     CheckerSection,
@@ -115,7 +117,10 @@ def compile_file(
     with _collector_paused():
         source = reader.read(path.absolute(), str(path))
         if source is not None:
-            configuration = _compile(source, path, reader, findings, config_id, ipvs_driver, progress)
+            # In a context of its own: the file may say where names are looked up.
+            configuration = contextvars.copy_context().run(
+                _compile, source, path, reader, findings, config_id, ipvs_driver, progress
+            )
     return Compiled(
         configuration=None if findings.has_errors else configuration,
         diagnostics=findings.diagnostics(tuple(reader.names)),
@@ -161,6 +166,8 @@ def _compile(
     blocks["vrrp_track_file"] = blocks["track_file"]
     top = tables.read(root, (), lambda keyword, block, _: blocks[keyword].append(block))
     defaults, global_defs = _global_defs(tables, blocks["global_defs"])
+    if defaults is not None:
+        look_in(defaults.get("iproute_usr_dir", ""), defaults.get("iproute_etc_dir", ""))
     tables.supplementary_groups = bool(defaults and defaults.get("set_supplementary_groups"))
     rules = RuleReader(tables)
     statics = StaticObjects(tables, top, blocks["track_group"], rules)

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import re
 import socket
+from contextvars import ContextVar
 from functools import cache
 from pathlib import Path
 
 from keepbus.config.values import Invalid
 
-DIRECTORIES = (Path("/usr/lib/iproute2"), Path("/usr/share/iproute2"), Path("/etc/iproute2"))
-"""The last one counts."""
+VENDOR = (Path("/usr/lib/iproute2"), Path("/usr/share/iproute2"))
+OWN = Path("/etc/iproute2")
+directories: ContextVar[tuple[Path, ...]] = ContextVar("directories")
+"""In which names are looked up, the last one counts; if not where they always are."""
 _BUILT_IN: dict[str, dict[str, int]] = {
     "rt_tables": {"default": 253, "main": 254, "local": 255},
     "rt_scopes": {"global": 0, "universe": 0, "site": 200, "link": 253, "host": 254, "nowhere": 255},
@@ -37,6 +40,12 @@ _NUMBER = re.compile(r"0[xX][0-9A-Fa-f]{1,8}|[0-9]{1,10}", re.ASCII)
 _IP_PROTOCOLS = {"icmp": 1, "tcp": 6, "udp": 17, "ipv6-icmp": 58, "sctp": 132}
 
 
+def look_in(vendor: str, own: str) -> None:
+    """Look names up in these directories (`iproute_usr_dir`, `iproute_etc_dir`) until this context ends;
+    empty: where they always are."""
+    directories.set(((Path(vendor),) if vendor else VENDOR) + (Path(own) if own else OWN,))
+
+
 def number(kind: str, word: str) -> int:
     """The number of a name in the file `kind` (`rt_tables`, …), or of a number; raises Invalid."""
     most = _MOST.get(kind, 255)
@@ -46,10 +55,11 @@ def number(kind: str, word: str) -> int:
         if value <= most:
             return value
         raise Invalid(f"{word} is no {_WHAT[kind]}: at most {most}")
-    known = _names(kind, DIRECTORIES).get(word)
+    folders = directories.get((*VENDOR, OWN))
+    known = _names(kind, folders).get(word)
     if known is None or known > most:
         raise Invalid(
-            f"no {_WHAT[kind]} is named `{word}`; write its number, or name it in /etc/iproute2/{kind}"
+            f"no {_WHAT[kind]} is named `{word}`; write its number, or name it in {folders[-1]}/{kind}"
         )
     return known
 
@@ -67,11 +77,11 @@ def ip_protocol(word: str) -> int:
 
 
 @cache
-def _names(kind: str, directories: tuple[Path, ...]) -> dict[str, int]:
+def _names(kind: str, folders: tuple[Path, ...]) -> dict[str, int]:
     names = dict(_BUILT_IN[kind])
-    for directory in directories:
-        parts = sorted((directory / f"{kind}.d").glob("*.conf"))
-        for path in (directory / kind, *parts):
+    for folder in folders:
+        parts = sorted((folder / f"{kind}.d").glob("*.conf"))
+        for path in (folder / kind, *parts):
             try:
                 text = path.read_text(encoding="utf-8", errors="replace")
             except OSError:

@@ -169,7 +169,7 @@ def test_a_file_with_errors_is_refused(tmp_path: Path) -> None:
             made.command("up", "-f", str(made.file)), capture_output=True, text=True, timeout=10, check=False
         )
         assert refused.returncode == 2
-        assert "has errors" in refused.stderr
+        assert "cannot be used; the node is not started" in refused.stderr
         assert not made.run_dir.exists()
     finally:
         made.destroy()

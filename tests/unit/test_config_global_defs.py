@@ -89,3 +89,18 @@ def test_random_seed(tmp_path: Path) -> None:
     compiled = compile_text(tmp_path, "global_defs {\nrandom_seed 7\n}\n" + INSTANCE.replace("@", ""))
     assert compiled.configuration is not None
     assert compiled.configuration.checker.random_seed == 7
+
+
+def test_directories_of_iproute2(tmp_path: Path) -> None:
+    """The administrator's names count before the vendor's, and the next file has the usual ones again."""
+    for name, text in (("usr", "7 red\n8 blue\n"), ("etc", "9 blue\n")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "rt_tables").write_text(text, encoding="utf-8")
+    routes = "virtual_routes {\n10.1.0.0/16 dev eth0 table red\n10.2.0.0/16 dev eth0 table blue\n}"
+    defs = f"global_defs {{\niproute_usr_dir {tmp_path}/usr\niproute_etc_dir {tmp_path}/etc\n}}\n"
+    text = INSTANCE.replace("@", routes)
+    compiled = compile_text(tmp_path, defs + text)
+    assert compiled.configuration is not None, compiled.diagnostics
+    (instance,) = compiled.configuration.vrrp.instances
+    assert [each.table for each in instance.virtual_routes] == [7, 9]
+    assert codes(compile_text(tmp_path, text)) == ["bad-value", "bad-value"]

@@ -305,7 +305,8 @@ def test_names_of_iproute2(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     (vendor / "rt_tables").write_text("7 seven\n8 eight\n# 9 nine\n", encoding="utf-8")
     (own / "rt_tables").write_text("0x11 eight\n", encoding="utf-8")
     (own / "rt_tables.d" / "more.conf").write_text("  12\ttwelve # a dozen\n", encoding="utf-8")
-    monkeypatch.setattr(iproute_names, "DIRECTORIES", (vendor, own))
+    monkeypatch.setattr(iproute_names, "VENDOR", (vendor,))
+    monkeypatch.setattr(iproute_names, "OWN", own)
     names = ("seven", "eight", "twelve", "main", "200", "0xff")
     assert [iproute_names.number("rt_tables", name) for name in names] == [7, 17, 12, 254, 200, 255]
     for name in ("nine", "4294967296", "-1", ""):
