@@ -67,7 +67,8 @@ def _contract(topic: str, cls: type[Body]) -> Iterator[str]:
     yield f"### {topic}" + (f"/{{{cls.KEY}}}" if cls.KEY else "")
     yield ""
     publisher = "every service, its name in the place of `*`" if owner == "*" else owner
-    yield f"`{cls.__name__}`, published by {publisher}."
+    role = "obeyed by" if topic.startswith(f"{Kind.COMMAND}/") else "published by"
+    yield f"`{cls.__name__}`, {role} {publisher}."
     yield ""
     yield from _document(cls)
     yield ""
