@@ -13,7 +13,7 @@ pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("atheris") is None,
     reason="atheris is not here (it has no wheel for this Python or processor): only hypothesis fuzzed",
 )
-TARGETS = {"fuzz_vrrp_packet": 60_000, "fuzz_config": 600}
+TARGETS = {"fuzz_vrrp_packet": 40_000, "fuzz_config": 300}
 
 
 @pytest.mark.parametrize("target", TARGETS)
