@@ -13,13 +13,16 @@ from pathlib import Path
 from keepbus.cli.bus import Ear, NoNode, require_hub
 from keepbus.cli.compiling import compile_and_tell
 from keepbus.cli.rundir import add_run_dir
+from keepbus.cli.terminal import clean
 from keepbus.config.model import Configuration
+from keepbus.contracts.common import Status
 from keepbus.runtime import generation, rundir
 from keepbus.runtime.supervisord import SupervisordError, call
 
 ABOUT = "compile the node's configuration file anew and run it"
 
 _CONFIRMATION_S = 5.0
+_SECOND_THOUGHTS_S = 0.2
 _LONGEST_DRAIN_S = 86_400
 
 
@@ -78,7 +81,7 @@ def _hand_over(run_dir: Path, configuration: Configuration, source: Path, config
             call(supervisord, "supervisor.getState")  # before anything is written
             number = generation.write(run_dir, configuration, source, config_id, driver)
             call(supervisord, "supervisor.signalAllProcesses", "HUP")
-            silent = _wait(ear, number, _CONFIRMATION_S)
+            silent, degraded = _wait(ear, number, _CONFIRMATION_S)
     except NoNode as error:
         return _refuse(str(error))
     except SupervisordError as error:
@@ -93,19 +96,30 @@ def _hand_over(run_dir: Path, configuration: Configuration, source: Path, config
         )
         return 1
     print(f"keepbus: every service runs generation {number} of {source}")
+    for name, detail in degraded.items():
+        print(f"keepbus: {name} is degraded: {clean(detail)}", file=sys.stderr)
     return 0
 
 
-def _wait(ear: Ear, number: int, limit_s: float) -> list[str]:
-    """Wait until every service says that it runs this generation; those that do not, in order of start."""
+def _wait(ear: Ear, number: int, limit_s: float) -> tuple[list[str], dict[str, str]]:
+    """Wait until every service says that it runs this generation; those that do not, in order of start. And
+    what those complain of that do."""
     silent = list(rundir.SERVICES)
+    degraded: dict[str, str] = {}
     deadline = time.monotonic() + limit_s
-    while silent and (left_s := deadline - time.monotonic()) > 0:
+    while (left_s := deadline - time.monotonic()) > 0:
         for message in ear.hear(left_s):
-            name = message.header.source
-            if message.body is not None and message.body.generation >= number and name in silent:
+            name, body = message.header.source, message.body
+            if body is None or body.generation < number:
+                continue
+            degraded.pop(name, None)
+            if body.status is Status.DEGRADED:
+                degraded[name] = body.detail
+            if name in silent:
                 silent.remove(name)
-    return silent
+                if not silent:  # whoever has just taken it may still look at it
+                    deadline = min(deadline, time.monotonic() + _SECOND_THOUGHTS_S)
+    return silent, degraded
 
 
 class _turn:  # noqa: N801 - reads as a statement

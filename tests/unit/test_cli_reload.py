@@ -1,0 +1,47 @@
+"""What `keepbus reload` waits for, and what it passes on of the services' complaints."""
+
+from __future__ import annotations
+
+from keepbus.cli.reload import _wait
+from keepbus.contracts.common import Service, Status
+from keepbus.contracts.message import Header, Message
+from keepbus.runtime import rundir
+
+
+def beat(name: str, generation: int, status: Status = Status.READY, detail: str = "") -> Message:
+    body = Service(pid=1, started_ns=1, generation=generation, status=status, detail=detail, progress=1)
+    header = Header(version=1, node="n1", source=name, boot="b", seq=1, nth=1, at_ns=1, sent_ns=1, cause="")
+    return Message(f"state/{name}/service", header, body)
+
+
+class Ear:
+    """Gives one list of messages after the other, then nothing."""
+
+    def __init__(self, *heard: list[Message]) -> None:
+        self._heard = list(heard)
+
+    def hear(self, _timeout_s: float) -> list[Message]:
+        return self._heard.pop(0) if self._heard else []
+
+
+EVERY = [beat(name, 2) for name in rundir.SERVICES]
+
+
+def waited(*heard: list[Message]) -> tuple[list[str], dict[str, str]]:
+    return _wait(Ear(*heard), 2, 0.05)  # type: ignore[arg-type]
+
+
+def test_those_that_do_not_confirm_are_named() -> None:
+    assert waited([each for each in EVERY if each.header.source != "ipvs"], [beat("ipvs", 1)]) == (
+        ["ipvs"],
+        {},
+    )
+
+
+def test_what_a_service_complains_of_is_passed_on() -> None:
+    """Second thoughts too: a script that will not run is found out after the configuration was taken."""
+    sentence = "notify_master of VI_1 will not run: /x/a.sh cannot be run: No such file or directory"
+    complaint = beat("notify", 2, Status.DEGRADED, sentence)
+    assert waited(EVERY, [complaint]) == ([], {"notify": sentence})
+    assert waited([complaint], EVERY) == ([], {})
+    assert waited([beat("notify", 1, Status.DEGRADED, "of before")], EVERY) == ([], {})
