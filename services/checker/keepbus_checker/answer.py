@@ -25,10 +25,10 @@ _LENGTH = re.compile(rb"\r\nContent-Length:[ \t]*(\d{1,18})[ \t]*\r\n")
 class Answer:
     """The answer to one GET."""
 
-    __slots__ = ("_content", "_head", "_status", "_taken", "_url")
+    __slots__ = ("_content", "_head", "_status", "_taken", "url")
 
     def __init__(self, url: Url) -> None:
-        self._url = url
+        self.url = url
         self._head = b""
         self._status: int | None = None
         """None until the head is complete; 0 when it has no status code."""
@@ -47,9 +47,12 @@ class Answer:
             self._head = b""
             status = _STATUS.match(head)
             self._status = int(status[1]) if status else 0
-            octets = head[end + len(_HEAD_END) :]
+            body = end + len(_HEAD_END)
+            self._taken = len(head) - body
             if self._content is not None:
-                self._content.read_head(head[: end + 2])
+                self._content.read_head(head[:body])
+                self._content.feed(head[body:])
+            return ""
         if self._content is not None:
             self._content.feed(octets)
         self._taken += len(octets)
@@ -63,7 +66,7 @@ class Answer:
         if not status:
             return False, "no status code in the answer"
         received = f"{status}, {self._taken} octets"
-        for wanted in self._url.status_codes:
+        for wanted in self.url.status_codes:
             if wanted.low <= status <= wanted.high:
                 return (True, received) if self._content is None else self._content.end(received)
         return False, received

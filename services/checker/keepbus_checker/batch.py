@@ -19,9 +19,10 @@ from typing import Generic, TypeVar
 from keepbus.runtime.loop import WRITABLE, Loop
 from keepbus.runtime.machine import Event
 from keepbus_checker.events import Outcome, ProbeEnded, ProbesPassed
-from keepbus_checker.tcp import Route, Socket, error_of, outcome_of, words_of
+from keepbus_checker.tcp import FAILED_MASK, Route, Socket, error_of, outcome_of, words_of
 
 MOST_PER_TURN = 256
+_PASSED = Outcome.PASSED
 
 Asked = TypeVar("Asked")
 """What a probe does once it is connected."""
@@ -41,8 +42,8 @@ class Batch(ABC, Generic[Asked]):
         self._wall_ns = wall_ns
         self._fds: dict[int, int] = {}
         """Descriptor by probe."""
-        self._under_way: dict[int, tuple[int, Socket, int, Asked]] = {}
-        """Probe, socket, the moment of its start, and what it does, by descriptor."""
+        self._under_way: dict[int, tuple[int, int, Socket, Asked]] = {}
+        """Probe, moment of its start, socket, and what it does, by descriptor."""
         self._young: set[int] = set()
         """Descriptors not asked yet; all others under way are on the epoll."""
         self._has_young = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -53,16 +54,16 @@ class Batch(ABC, Generic[Asked]):
     def start(self, probes: Iterable[tuple[int, Route, Asked]]) -> list[Event]:
         """Begin these; probes that could not begin end at once."""
         clock_ns = self._clock_ns
-        opened = [(number, clock_ns(), *route.connect(), asked) for number, route, asked in probes]
+        opened = [(number, clock_ns(), route.connect(), asked) for number, route, asked in probes]
         os.eventfd_write(self._has_young, 1)
         ended: list[Event] = []
-        for number, started_ns, sock, error, asked in opened:
-            if sock is None:
-                ended.append(ProbeEnded(number, outcome_of(error), words_of(error), 0, self._wall_ns()))
-            else:
-                fd = self._fds[number] = sock.fileno()
-                self._under_way[fd] = number, sock, started_ns, asked
-                self._young.add(fd)
+        for number, started_ns, sock, asked in opened:
+            if isinstance(sock, int):
+                ended.append(ProbeEnded(number, outcome_of(sock), words_of(sock), 0, self._wall_ns()))
+                continue
+            fd = self._fds[number] = sock.fileno()
+            self._under_way[fd] = number, started_ns, sock, asked
+            self._young.add(fd)
         return ended
 
     def abort(self, number: int) -> bool:
@@ -71,8 +72,12 @@ class Batch(ABC, Generic[Asked]):
         if fd is None:
             return False
         self._young.discard(fd)
-        self._under_way.pop(fd)[1].close()
+        self._forget(fd)
+        self._under_way.pop(fd)[2].close()
         return True
+
+    def _forget(self, fd: int) -> None:
+        """The probe is given up: drop what is kept of it."""
 
     @abstractmethod
     def _connected(self, ready: Ready, watch: Callable[[int, int], None]) -> list[Event]:
@@ -101,11 +106,11 @@ class Batch(ABC, Generic[Asked]):
         socks: list[Socket] = []
         now_ns, wall_ns = self._clock_ns(), self._wall_ns()
         for fd, outcome, received in ended:
-            number, sock, started_ns, _asked = self._under_way.pop(fd)
+            number, started_ns, sock, _asked = self._under_way.pop(fd)
             del self._fds[number]
             socks.append(sock)
             took_us = (now_ns - started_ns) // 1000
-            if outcome is Outcome.PASSED:
+            if outcome is _PASSED:
                 passed.append((number, took_us, received))
             else:
                 events.append(ProbeEnded(number, outcome, received, took_us, wall_ns))
@@ -128,9 +133,8 @@ class TcpProbes(Batch[None]):
         return self._look(ready)
 
     def _look(self, ready: Ready) -> list[Event]:
-        passed = Outcome.PASSED, "connected"
         ended: list[Ended] = []
         for fd, mask in ready:
-            error = error_of(self._under_way[fd][1], mask)
-            ended.append(failed(fd, error) if error else (fd, *passed))
+            error = mask & FAILED_MASK and error_of(self._under_way[fd][2], mask)
+            ended.append(failed(fd, error) if error else (fd, _PASSED, "connected"))
         return self._end(ended)

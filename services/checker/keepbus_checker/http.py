@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import select
 from collections.abc import Callable
+from typing import NamedTuple
 
 from keepbus.config.model import Url
 from keepbus.runtime.loop import READABLE, WRITABLE, Loop
@@ -11,7 +12,6 @@ from keepbus.runtime.machine import Event
 from keepbus_checker.answer import Answer
 from keepbus_checker.batch import Batch, Ended, Ready, failed
 from keepbus_checker.events import Outcome, ProbesAdvanced
-from keepbus_checker.tcp import Socket, error_of
 
 READ_OCTETS = 16 * 1024
 READS_PER_TURN = 4
@@ -21,20 +21,18 @@ _READ_MASK = READABLE | select.EPOLLRDHUP
 """As a mask that came: there is the rest of the answer to read, then its end."""
 
 
-class Get:
-    """What one probe asks for, and what came of it."""
+class Page(NamedTuple):
+    """What is asked for, worked out once per check."""
 
-    __slots__ = ("answer", "unsent", "url")
-
-    def __init__(self, request: bytes, url: Url) -> None:
-        self.unsent = request
-        """Empty once the answer is waited for."""
-        self.url = url
-        self.answer = Answer(url)
+    request: bytes
+    url: Url
 
 
-class HttpProbes(Batch[Get]):
-    """All HTTP_GETs under way: one URL each, on its own connection."""
+class HttpProbes(Batch[Page]):
+    """All HTTP_GETs under way: one URL each, on its own connection.
+
+    Most requests are sent at once and most answers come whole, so only of the others something is kept.
+    """
 
     def __init__(
         self, loop: Loop, clock_ns: Callable[[], int], wall_ns: Callable[[], int], buffer: memoryview
@@ -42,31 +40,38 @@ class HttpProbes(Batch[Get]):
         """buffer is where octets are read to; nothing is kept there."""
         super().__init__(loop, clock_ns, wall_ns)
         self._buffer = buffer
+        self._unsent: dict[int, bytes] = {}
+        """The rest of a request that was sent in part, by descriptor."""
+        self._answers: dict[int, Answer] = {}
+        """What came of an answer that is not complete, by descriptor."""
+
+    def _forget(self, fd: int) -> None:
+        self._unsent.pop(fd, None)
+        self._answers.pop(fd, None)
 
     def _connected(self, ready: Ready, watch: Callable[[int, int], None]) -> list[Event]:
-        """Send what is to be sent."""
+        """Send what is to be sent. A connection that failed says so then."""
         ended: list[Ended] = []
         advanced: list[int] = []
-        waiting: list[tuple[int, int]] = []
-        for fd, mask in ready:
-            number, sock, _started_ns, get = self._under_way[fd]
-            error = error_of(sock, mask)
-            sent = 0
-            if not error:
-                try:
-                    sent = sock.send(get.unsent)
-                except BlockingIOError:
-                    pass
-                except OSError as failure:
-                    error = failure.errno or 0
-            if error:
-                ended.append(failed(fd, error))
+        asked: list[int] = []
+        for fd, _mask in ready:
+            number, _started_ns, sock, page = self._under_way[fd]
+            request = self._unsent.pop(fd, page.request)
+            try:
+                sent = sock.send(request)
+            except BlockingIOError:
+                sent = 0
+            except OSError as error:
+                ended.append(failed(fd, error.errno or 0))
                 continue
-            get.unsent = get.unsent[sent:]
             advanced.append(number)
-            waiting.append((fd, WRITABLE if get.unsent else _READ_MASK))
-        for fd, mask in waiting:
-            watch(fd, mask)
+            if sent == len(request):
+                asked.append(fd)
+            else:
+                self._unsent[fd] = request[sent:]
+                watch(fd, WRITABLE)
+        for fd in asked:
+            watch(fd, _READ_MASK)
         return [*self._end(ended), ProbesAdvanced(advanced, "answer")]
 
     def _look(self, ready: Ready) -> list[Event]:
@@ -74,13 +79,12 @@ class HttpProbes(Batch[Get]):
         advanced: list[int] = []
         connected: list[tuple[int, int]] = []
         for fd, mask in ready:
-            number, sock, _started_ns, get = self._under_way[fd]
-            if get.unsent:
+            if mask & WRITABLE:
                 connected.append((fd, mask))
-            elif end := self._read(fd, mask, sock, get.answer):
+            elif end := self._read(fd, mask):
                 ended.append(end)
             else:
-                advanced.append(number)
+                advanced.append(self._under_way[fd][0])
         events = self._end(ended)
         if advanced:
             events.append(ProbesAdvanced(advanced, "more"))
@@ -88,8 +92,10 @@ class HttpProbes(Batch[Get]):
             events += self._connected(connected, self._epoll.modify)
         return events
 
-    def _read(self, fd: int, mask: int, sock: Socket, answer: Answer) -> Ended | None:
+    def _read(self, fd: int, mask: int) -> Ended | None:
         """Read what is there; None while the answer is not complete."""
+        _number, _started_ns, sock, page = self._under_way[fd]
+        answer = self._answers.pop(fd, None) or Answer(page.url)
         buffer = self._buffer
         for _ in range(READS_PER_TURN):
             try:
@@ -108,4 +114,5 @@ class HttpProbes(Batch[Get]):
                     break
             passed, received = answer.end()
             return fd, Outcome.PASSED if passed else Outcome.FAILED, received
+        self._answers[fd] = answer
         return None

@@ -176,33 +176,37 @@ class Machine:
         self._last_probe = number
 
     def _probes_advanced(self, event: ProbesAdvanced, now_ns: int) -> None:
+        probing, step = self._probing, event.step
         for number in event.probes:
-            course = self._probing.get(number)
+            course = probing.get(number)
             if course is not None:
-                course.step = event.step
+                course.step = step
                 self._schedule.guard(course, min(now_ns + course.timeout_ns, _limit_at_ns(course)))
 
     def _probes_passed(self, event: ProbesPassed, now_ns: int, effects: list[Effect]) -> None:
         """As if each had ended by itself, but with little to do for those that bring nothing new."""
         wall_ns = event.wall_ns
         self._wall_offset_ns = wall_ns - now_ns
+        probing = self._probing
+        nothing_new: list[Course] = []
         for number, took_us, received in event.passed:
-            course = self._probing.get(number)
+            course = probing.get(number)
             if course is None:
                 continue
-            news = course.verdict is not _UP or course.retries_used or not course.waits_for_telling
-            if news or course.several_urls:
+            told_alone = course.several_urls or not course.waits_for_telling
+            if course.verdict is not _UP or course.retries_used or told_alone:
                 ended = ProbeEnded(number, Outcome.PASSED, received, took_us, wall_ns)
                 self._probe_ended(ended, now_ns, effects)
                 continue
-            del self._probing[number]
+            del probing[number]
             course.probe = 0
             course.probes += 1
             course.received = received
             course.took_us = took_us
             course.ended_wall_ns = wall_ns
-            self._tally.probes += 1
-            self._schedule.start_after(course, now_ns, course.delay_ns)
+            nothing_new.append(course)
+        self._tally.probes += len(nothing_new)
+        self._schedule.start_all_after(nothing_new, now_ns)
 
     def _probe_ended(self, event: ProbeEnded, now_ns: int, effects: list[Effect]) -> None:
         self._wall_offset_ns = event.wall_ns - now_ns

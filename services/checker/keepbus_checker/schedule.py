@@ -12,6 +12,7 @@ comes up. So a check a second with a connect_timeout of a minute costs one entry
 from __future__ import annotations
 
 import heapq
+from collections.abc import Iterable
 
 from keepbus_checker.course import Course
 
@@ -31,15 +32,14 @@ class Calendar:
     def __len__(self) -> int:
         return sum(map(len, self._waiting.values()))
 
-    def add(self, course: Course, at_ns: int) -> None:
-        """Put the course into the slot that begins at this moment or next after it."""
+    def slot(self, at_ns: int) -> list[Course]:
+        """The courses of the slot that begins at this moment or next after it; more may be added."""
         slot = -(-at_ns // SLOT_NS)
         waiting = self._waiting.get(slot)
         if waiting is None:
-            self._waiting[slot] = [course]
+            waiting = self._waiting[slot] = []
             heapq.heappush(self._slots, slot)
-        else:
-            waiting.append(course)
+        return waiting
 
     def take(self, now_ns: int) -> list[Course]:
         """All courses of slots that have begun, in order of slots and of coming."""
@@ -69,7 +69,18 @@ class Schedule:
         """Probe the course in about pause_ns; it must not be waiting or under way."""
         at_ns = course.due_at_ns = now_ns + pause_ns
         # To the nearest slot; a pause shorter than one is still a pause.
-        self.starts.add(course, at_ns - min(pause_ns, SLOT_NS) // 2)
+        self.starts.slot(at_ns - min(pause_ns, SLOT_NS) // 2).append(course)
+
+    def start_all_after(self, courses: Iterable[Course], now_ns: int) -> None:
+        """Probe each again after its delay_loop: start_after for many that mostly agree in it."""
+        delay_ns = -1
+        for course in courses:
+            if course.delay_ns != delay_ns:
+                delay_ns = course.delay_ns
+                at_ns = now_ns + delay_ns
+                waiting = self.starts.slot(at_ns - min(delay_ns, SLOT_NS) // 2)
+            course.due_at_ns = at_ns
+            waiting.append(course)
 
     def take_due(self, now_ns: int, most: int) -> list[Course]:
         """Courses whose start is due, longest waiting first; at most `most`."""
@@ -88,7 +99,7 @@ class Schedule:
         course.deadline_at_ns = deadline_at_ns
         if not course.guarded:
             course.guarded = True
-            self.deadlines.add(course, deadline_at_ns)
+            self.deadlines.slot(deadline_at_ns).append(course)
 
     def take_overdue(self, now_ns: int) -> list[Course]:
         """Courses whose probe under way has passed its deadline."""

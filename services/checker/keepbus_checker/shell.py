@@ -31,7 +31,7 @@ from keepbus_checker.effects import (
 )
 from keepbus_checker.events import CertificateSeen, Outcome, ProbeEnded
 from keepbus_checker.files import Files
-from keepbus_checker.http import READ_OCTETS, Get, HttpProbes
+from keepbus_checker.http import READ_OCTETS, HttpProbes, Page
 from keepbus_checker.plugin_probe import PluginProbe
 from keepbus_checker.process_watch import ProcessWatch
 from keepbus_checker.runner import Runner
@@ -116,7 +116,7 @@ class Shell:
     def _start_all(self, probes: Iterable[StartProbe]) -> Iterable[Event]:
         news: list[Event] = []
         connections: list[tuple[int, Route, None]] = []
-        gets: list[tuple[int, Route, Get]] = []
+        gets: list[tuple[int, Route, Page]] = []
         for number, check, url in probes:
             target = self._targets.get(check.id)
             if target is None:
@@ -126,7 +126,7 @@ class Shell:
             elif check.kind is _TCP_CHECK:
                 connections.append((number, target.route, None))
             elif check.kind is _HTTP_GET:
-                gets.append((number, target.route, Get(target.requests[url], check.urls[url])))
+                gets.append((number, target.route, target.pages[url]))
             else:
                 news += self._start(number, check, url, target)
         if connections:
@@ -139,9 +139,9 @@ class Shell:
         started_ns = self._clock_ns()
         if check.kind in _DATAGRAMS:
             return self._send(number, check, target, started_ns)
-        sock, error = target.route.connect()
-        if sock is None:
-            return self._not_started(number, error)
+        sock = target.route.connect()
+        if isinstance(sock, int):
+            return self._not_started(number, sock)
         if check.kind is CheckKind.SMTP_CHECK:
             smtp = SmtpProbe(
                 number, sock, self._loop, self._end, helo_name=check.helo_name, buffer=self._buffer
@@ -158,10 +158,16 @@ class Shell:
                 return (ProbeEnded(number, Outcome.LOCAL, words, 0, self._wall_ns()),)
             self._exchanges[number] = spoken, started_ns
             return ()
-        get = Get(target.requests[url], check.urls[url])
         shown = partial(self._shown, check.id, target)
         secured = TlsProbe(
-            number, sock, self._loop, self._end, get=get, check=check, shown=shown, buffer=self._buffer
+            number,
+            sock,
+            self._loop,
+            self._end,
+            page=target.pages[url],
+            check=check,
+            shown=shown,
+            buffer=self._buffer,
         )
         self._exchanges[number] = secured, started_ns
         return ()
@@ -205,7 +211,7 @@ class Shell:
 class _Target:
     """What is worked out once per check."""
 
-    __slots__ = ("certificate", "reply", "requests", "route")
+    __slots__ = ("certificate", "pages", "reply", "route")
 
     def __init__(self, check: Check) -> None:
         self.certificate = b""
@@ -213,8 +219,8 @@ class _Target:
         self.route = Route(check)
         self.reply = udp.Reply(check.udp) if check.udp is not None else None
         here = f"{bracketed(check.address)}:{check.port}"
-        self.requests = tuple(
-            request(url.path, url.virtualhost or check.virtualhost or here, check.http_protocol)
+        self.pages = tuple(
+            Page(request(url.path, url.virtualhost or check.virtualhost or here, check.http_protocol), url)
             for url in check.urls
         )
 

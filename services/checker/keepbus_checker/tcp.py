@@ -18,6 +18,7 @@ _IP_BIND_ADDRESS_NO_PORT = 24
 Socket = socket.SocketType
 """The type below socket.socket: the same without its layer of Python, which every probe would pay for."""
 
+_EINPROGRESS = errno.EINPROGRESS
 _STREAM = socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
 
 FAILED_MASK = select.EPOLLERR | select.EPOLLHUP
@@ -84,7 +85,7 @@ def set_options(sock: Socket, options: Options) -> None:
 class Route:
     """How to reach a check's target, worked out once per check."""
 
-    __slots__ = ("_address", "_bind", "_family", "_options")
+    __slots__ = ("_address", "_bind", "_family", "_options", "_special")
 
     def __init__(self, check: Check) -> None:
         self._family = socket.AF_INET6 if ":" in check.address else socket.AF_INET
@@ -94,19 +95,19 @@ class Route:
         if check.bind_address or check.bind_port:
             anywhere = "::" if self._family == socket.AF_INET6 else "0.0.0.0"
             self._bind = (check.bind_address or anywhere, check.bind_port)
+        self._special = bool(self._bind or self._options)
 
-    def connect(self) -> tuple[Socket | None, int]:
+    def connect(self) -> Socket | int:
         """A non-blocking socket whose connection is on its way; without one, the errno of why."""
         try:
             sock = Socket(self._family, _STREAM)
         except OSError as failure:
-            return None, failure.errno or 0
-        prepared = self._bind is not None or self._options
-        error = (prepared and self._prepared(sock)) or sock.connect_ex(self._address)
-        if error and error != errno.EINPROGRESS:
+            return failure.errno or 0
+        error = (self._special and self._prepared(sock)) or sock.connect_ex(self._address)
+        if error and error != _EINPROGRESS:
             sock.close()
-            return None, error
-        return sock, 0
+            return error
+        return sock
 
     def _prepared(self, sock: Socket) -> int:
         """Set what the check wants of its socket; 0 or an errno."""

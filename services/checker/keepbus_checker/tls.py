@@ -18,8 +18,9 @@ from typing import cast
 from keepbus.config.model import Check, TlsClient
 from keepbus.runtime.loop import READABLE, WRITABLE, Loop
 from keepbus.runtime.machine import Event
+from keepbus_checker.answer import Answer
 from keepbus_checker.events import Outcome, ProbesAdvanced
-from keepbus_checker.http import READS_PER_TURN, Get
+from keepbus_checker.http import READS_PER_TURN, Page
 from keepbus_checker.tcp import End, Socket, error_of, outcome_of, words_of
 
 _Versions = tuple[tuple[int, int], ...]
@@ -89,7 +90,18 @@ def _context(tls: TlsClient, named: bool, _of: _Versions) -> ssl.SSLContext:
 class TlsProbe:
     """A GET inside TLS. Each step watches for what the next one needs."""
 
-    __slots__ = ("_buffer", "_check", "_end", "_get", "_loop", "_number", "_shown", "_tls", "sock")
+    __slots__ = (
+        "_answer",
+        "_buffer",
+        "_check",
+        "_end",
+        "_loop",
+        "_number",
+        "_shown",
+        "_tls",
+        "_unsent",
+        "sock",
+    )
 
     def __init__(
         self,
@@ -98,7 +110,7 @@ class TlsProbe:
         loop: Loop,
         end: End,
         *,
-        get: Get,
+        page: Page,
         check: Check,
         shown: Callable[[bytes], Iterable[Event]],
         buffer: memoryview,
@@ -108,7 +120,8 @@ class TlsProbe:
         self.sock = sock
         self._loop = loop
         self._end = end
-        self._get = get
+        self._unsent = page.request
+        self._answer = Answer(page.url)
         self._check = check
         self._shown = shown
         self._buffer = buffer
@@ -130,7 +143,7 @@ class TlsProbe:
                 cast(socket.socket, self.sock),
                 server_hostname=check.sni_name or None,
                 do_handshake_on_connect=False,
-                suppress_ragged_eofs=not self._get.url.tls_compliant,
+                suppress_ragged_eofs=not self._answer.url.tls_compliant,
             )
         except ValueError as error:
             unusable = f"sni_name {check.sni_name} cannot be sent ({error})"
@@ -157,7 +170,7 @@ class TlsProbe:
     def _send(self, _mask: int) -> Iterable[Event]:
         sent, wanted = 0, WRITABLE
         try:
-            sent = self._tls.send(self._get.unsent)
+            sent = self._tls.send(self._unsent)
         except ssl.SSLWantReadError:
             wanted = READABLE
         except ssl.SSLWantWriteError:
@@ -166,9 +179,9 @@ class TlsProbe:
             return self._end(self._number, Outcome.FAILED, f"TLS failed: {_words(error)}")
         except OSError as error:
             return self._failed(error.errno)
-        unsent = self._get.unsent = self._get.unsent[sent:]
+        self._unsent = self._unsent[sent:]
         fd = self.sock.fileno()
-        if unsent:
+        if self._unsent:
             self._loop.watch(fd, self._send, wanted)
         else:
             self._loop.watch(fd, self._read)
@@ -192,13 +205,13 @@ class TlsProbe:
             except OSError as error:
                 return self._failed(error.errno)
             if not count:
-                if self._get.url.tls_compliant:
+                if self._answer.url.tls_compliant:
                     # Ours is sent at once; the server's has come.
                     with contextlib.suppress(OSError):
                         self._tls.unwrap()
-                passed, received = self._get.answer.end()
+                passed, received = self._answer.end()
                 return self._end(self._number, Outcome.PASSED if passed else Outcome.FAILED, received)
-            if refusal := self._get.answer.feed(buffer[:count]):
+            if refusal := self._answer.feed(buffer[:count]):
                 return self._end(self._number, Outcome.FAILED, refusal)
         return (ProbesAdvanced((self._number,), "more"),)
 
