@@ -15,7 +15,6 @@ root and keepalived.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import tempfile
 import time
@@ -28,8 +27,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "netns"))
 
 from vrrp_nodes import Keepalived, Keepbus, Router, instance, vrrp_instance, wait_for
 
+from bench import urgent
 from bench.ending import end_on_signals
-from keepbus.runtime import deployment
 from keepbus.testing.namespaces import Namespaces
 
 KINDS: tuple[type[Router], ...] = (Keepalived, Keepbus)
@@ -86,18 +85,6 @@ class Fleet(NamedTuple):
             )
 
 
-def start(router: Router) -> None:
-    """Start it before all others, as a node does."""
-    if isinstance(router, Keepbus):
-        router.start("--log-level", "error")
-    else:
-        router.start()
-    if deployment.can_be_urgent():
-        assert router.process is not None
-        pid = router.vrrp_pid() if isinstance(router, Keepalived) else router.process.pid
-        os.sched_setscheduler(pid, os.SCHED_RR, os.sched_param(deployment.REALTIME_PRIORITY))
-
-
 def held(router: Router) -> int:
     """How many virtual addresses its namespace has."""
     shown = router.namespaces.run(router.namespace, "ip", "-4", "-o", "address", "show")
@@ -127,9 +114,9 @@ def quiet(kind: type[Router], fleet: Fleet, seconds: float, directory: Path) -> 
         )
         fleet.configure(one_router, 200)
         fleet.configure(two_router, 100)
-        start(one_router)
+        urgent.start(one_router, "--log-level", "error")
         wait_for("all addresses", lambda: held(one_router) == fleet.instances, 120)
-        start(two_router)
+        urgent.start(two_router, "--log-level", "error")
         time.sleep(12)  # the second announcements come 5 s after a takeover
         before = sent(one_router, fleet.interfaces), sent(two_router, fleet.interfaces)
         began = time.monotonic()
@@ -148,7 +135,7 @@ def start_s(kind: type[Router], fleet: Fleet, directory: Path) -> float:
         router = kind(spaces, name, fleet.interfaces[0], directory)
         fleet.configure(router, 254)
         began = time.monotonic()
-        start(router)
+        urgent.start(router, "--log-level", "error")
         wait_for("all addresses", lambda: held(router) == fleet.instances, 60)
         return time.monotonic() - began
 
