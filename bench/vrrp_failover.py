@@ -5,9 +5,6 @@
 The master, a keepbus-vrrp, is killed; the backup's first advert should come exactly one master down interval
 after the master's last. What it is later is the overshoot, by the time stamps of a capture at the backup.
 VRRP version 3, all in the real-time class where that is allowed. Needs root and keepalived.
-
-The last line of each interval is for keepbus alone: kill -9 of the master with an immediate restart, as the
-watchdog makes it, and how long no advert came.
 """
 
 from __future__ import annotations
@@ -71,15 +68,6 @@ class Bench:
         down_s = (3 + (256 - PRIORITY) / 256) * self.interval_s
         return (first - last - down_s) * 1000
 
-    def restart_silence_ms(self) -> float:
-        """Kill the master and start it at once; how long no advert came."""
-        time.sleep(max(0.5, 1.5 * self.interval_s))
-        killed_at = time.time()
-        self.master.kill()
-        urgent.start(self.master)
-        wait_for("an advert", lambda: self.wire.adverts(MASTER, since=killed_at))
-        return (self.wire.adverts(MASTER, since=killed_at)[0][0] - killed_at) * 1000
-
 
 def main(argv: Sequence[str] = ()) -> None:
     """Measure and print medians."""
@@ -111,17 +99,6 @@ def main(argv: Sequence[str] = ()) -> None:
             f"interval {interval_s:g} s: ratio of keepbus to keepalived "
             f"{medians[Keepbus] / medians[Keepalived]:.2f}"
         )
-        with Namespaces("vrf") as spaces, tempfile.TemporaryDirectory() as directory:
-            bench = Bench(Keepbus, interval_s, spaces, Path(directory))
-            bench.elect()
-            silences = [bench.restart_silence_ms() for _ in range(args.rounds)]
-            time.sleep(0.2)
-            resumed = bench.master.text().count("goes on as MASTER")
-            print(
-                f"interval {interval_s:g} s: keepbus, killed and started again: no advert for "
-                f"{statistics.median(silences):.0f} ms, {resumed} of {args.rounds} went on as master",
-                flush=True,
-            )
 
 
 if __name__ == "__main__":
