@@ -2,15 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from typing import Any
 
 from keepbus.config import ipvs_drivers
+from keepbus.config.diagnostics import Findings
 from keepbus.config.model import IpvsSection, SyncDaemon, VirtualServer, VrrpInstance, family_of
 from keepbus.config.reader import Fields, TableReader
+from keepbus.config.syntax import Statement
 
+_OLD_SYNC_DAEMON = "lvs_sync_daemon_interface"
 _PLAIN = ("timeouts", "flush", "flush_on_stop", "rs_init_notifies")
+
+
+def adopt_sync_daemon(
+    findings: Findings, instances: Iterable[Statement], global_defs: list[Statement]
+) -> None:
+    """`lvs_sync_daemon_interface IF` of an instance becomes `lvs_sync_daemon IF INSTANCE` of global_defs,
+    unless there is one, as in keepalived."""
+    given = any(line.words[0] == "lvs_sync_daemon" for block in global_defs for line in block.children or ())
+    for block in instances:
+        for line in block.children or ():
+            if line.words[0] != _OLD_SYNC_DAEMON or min(len(line.words), len(block.words)) < 2:
+                continue
+            interface, name = line.words[1], block.words[1]
+            findings.warning(
+                "deprecated",
+                f"`{_OLD_SYNC_DAEMON}` is deprecated" + ("; there is a sync daemon already" if given else ""),
+                line.at(),
+                advice="take it out"
+                if given
+                else f"write `lvs_sync_daemon {interface} {name}` in `global_defs`",
+            )
+            if not given:
+                adopted = Statement(["global_defs"], line.source, line.line, line.first)
+                words = ["lvs_sync_daemon", interface, name]
+                adopted.children = [Statement(words, line.source, line.line, line.first)]
+                global_defs.append(adopted)
+                given = True
 
 
 def build_ipvs_section(

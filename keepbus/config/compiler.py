@@ -15,7 +15,7 @@ from keepbus.config.build_checks import Checks
 from keepbus.config.build_garp_groups import build_garp_groups
 from keepbus.config.build_groups import build_groups
 from keepbus.config.build_interface_delays import build_interface_delays
-from keepbus.config.build_ipvs_settings import build_ipvs_section
+from keepbus.config.build_ipvs_settings import adopt_sync_daemon, build_ipvs_section
 from keepbus.config.build_notify import build_notify
 from keepbus.config.build_rules import RuleReader
 from keepbus.config.build_statics import StaticObjects
@@ -165,6 +165,7 @@ def _compile(
     }
     blocks["vrrp_track_file"] = blocks["track_file"]
     top = tables.read(root, (), lambda keyword, block, _: blocks[keyword].append(block))
+    adopt_sync_daemon(findings, blocks["vrrp_instance"], blocks["global_defs"])
     defaults, global_defs = _global_defs(tables, blocks["global_defs"])
     if defaults is not None:
         look_in(defaults.get("iproute_usr_dir", ""), defaults.get("iproute_etc_dir", ""))

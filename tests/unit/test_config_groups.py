@@ -272,6 +272,17 @@ class TestGlobalSettings:
         assert self.found.configuration is not None
         assert self.found.configuration.ipvs.sync_daemon == daemon
 
+    def test_sync_daemon_of_an_instance(self, tmp_path: Path) -> None:
+        """The deprecated form; one of `global_defs` counts before it, and the first of several."""
+        old = self.VRRP.replace("priority", "lvs_sync_daemon_interface eth1\npriority")
+        compiled = compile_text(tmp_path, old)
+        assert codes(compiled) == ["deprecated"]
+        assert compiled.configuration is not None
+        assert compiled.configuration.ipvs.sync_daemon == SyncDaemon(interface="eth1", instance="VI_1", id=51)
+        new = compile_text(tmp_path, "global_defs {\nlvs_sync_daemon eth0 VI_1\n}\n" + old)
+        assert new.configuration is not None
+        assert new.configuration.ipvs.sync_daemon == SyncDaemon(interface="eth0", instance="VI_1", id=51)
+
     @pytest.mark.parametrize(
         "line",
         ["eth0 VI_2", "eth0 id 256", "eth0 ttl 0", "eth0 group 10.0.0.1", "eth0 port", "eth0 VI_1 9 x"],

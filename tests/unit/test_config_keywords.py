@@ -26,7 +26,7 @@ DRAFT = {
     "user", "track_interface", "track_script", "track_file", "track_process", "track_bfd",
     "sync_group_tracking_weight", "strict_mode",
     "interface_delays", "vrf", "extra", "set_supplementary_groups", "include_check",
-    "random_seed", "iproute_usr_dir", "iproute_etc_dir",
+    "random_seed", "sync_interface", "iproute_usr_dir", "iproute_etc_dir",
     "interface", "use_vmac", "use_vmac_addr", "vmac_prefix", "vmac_addr_prefix", "no_accept",
     "smtp_helo_name", "smtp_alert", "smtp_alert_vrrp",
     "smtp_alert_checker", "no_email_faults", "notify_fifo", "notify_fifo_script", "vrrp_notify_fifo",

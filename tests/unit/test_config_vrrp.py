@@ -281,16 +281,11 @@ def test_scripts(tmp_path: Path) -> None:
     assert target.notify is None
 
 
-@pytest.mark.parametrize(
-    ("line", "severity"),
-    [
-        ("lvs_sync_daemon_interface eth0", "warning"),
-    ],
-)
-def test_what_is_not_there_yet(tmp_path: Path, line: str, severity: str) -> None:
-    finding = find(instance(tmp_path, line), "not-supported")
-    assert finding.severity == severity
+def test_what_is_not_there_yet(tmp_path: Path) -> None:
+    finding = find(instance(tmp_path, before="global_defs {\n enable_snmp_vrrp\n}"), "not-supported")
+    assert finding.severity == "warning"
     assert "not supported yet" in finding.text
+    assert "keepbus status --json" in finding.help
 
 
 def test_address_lease(tmp_path: Path) -> None:
