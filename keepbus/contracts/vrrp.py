@@ -331,7 +331,7 @@ class Dropped(Body):
 @contract("event/vrrp/address", key="instance")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AddressChanged(Body):
-    """A virtual address was installed, removed, restored or lost."""
+    """A virtual address was installed, removed, restored or lost, or is claimed by another host."""
 
     instance: str
     """Name of the instance."""
@@ -340,7 +340,7 @@ class AddressChanged(Body):
     interface: str
     """Where it is or was installed."""
     action: str
-    """added, removed, expired, restored, failed."""
+    """added, removed, expired, restored, failed; claimed, when another host says that it has it."""
     detail: str = ""
     """Why, in a sentence."""
 

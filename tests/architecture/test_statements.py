@@ -32,7 +32,6 @@ STATEMENTS = [
 EXCEPTIONS = {
     "J1": "RFC 9568 8.4.2 leaves the mode to choice; it is not offered (J2, J3), as keepalived has none",
     "W22": "a stop removes what is keepbus's, as keepalived's does; `--keep-table` is the other way",
-    "R-F57": "as keepalived, nobody looks for the virtual address at others; who else is master is told",
 }
 """Statement and why it has no test."""
 _IN_TEXT = re.compile(r"(?<![\w.-])(R-[LFI]\d+|[A-Z]\d+)(?: to (?:(?:R-)?[A-Z])?(\d+))?(?!\w)")

@@ -148,6 +148,12 @@ class Sysctls(NamedTuple):
     """Path below /proc/sys, and value."""
 
 
+class WatchClaims(NamedTuple):
+    """Be told when somebody says that he has one of these addresses, and of no other."""
+
+    addresses: tuple[bytes, ...]
+
+
 class WatchRoutes(NamedTuple):
     """Be told of routes and rules that others remove, or not any more."""
 

@@ -123,6 +123,16 @@ class Refused(NamedTuple):
     error: str
 
 
+class Claimed(NamedTuple):
+    """Somebody on the wire says that he has an address: by ARP, or by a neighbour advertisement."""
+
+    interface_index: int
+    """Where it was heard."""
+    address: bytes
+    mac: bytes
+    """His, as he says."""
+
+
 class RouteChanged(NamedTuple):
     """Another program removed or replaced a route."""
 

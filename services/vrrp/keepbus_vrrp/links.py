@@ -122,6 +122,10 @@ class Links:
         if link is not None:
             link.forwards = message.forwards
 
+    def has_mac(self, mac: bytes) -> bool:
+        """True when an interface of this host has this MAC address."""
+        return any(link.mac == mac for link in self._links.values())
+
     def forget(self, addresses: Iterable[Address]) -> None:
         """Addresses that were removed by this process."""
         for address in addresses:

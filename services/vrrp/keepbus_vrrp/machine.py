@@ -36,6 +36,7 @@ from keepbus_vrrp import (
     vmac,
 )
 from keepbus_vrrp.answers import Answers
+from keepbus_vrrp.claims import Claims
 from keepbus_vrrp.debounce import Debounce
 from keepbus_vrrp.effects import Forget, Gather, ReadKernel, Recall
 from keepbus_vrrp.group import Groups
@@ -86,6 +87,7 @@ class Machine:
         self._least_slack_ns = NEVER
         """No master's lease ends earlier than this after its timer was due."""
         self._upkeep = Upkeep(self._turn, self.instances, self._vmacs, self._report)
+        self._claims = Claims(self._turn, self.instances)
         self._statistics = Statistics(self._turn, self.instances)
         self._memories: tuple[events.Memory, ...] = ()
         self._handlers: dict[type, Callable[[Any], None]] = {
@@ -102,6 +104,7 @@ class Machine:
             events.ListenFailed: self._on_listen_failed,
             **Answers(self.instances, self._upkeep.install_failed, self._say_report).handlers,
             **self._upkeep.handlers,
+            **self._claims.handlers,
         }
 
     def turn(self, now_ns: int, events_: Sequence[Event]) -> Iterable[Effect]:
@@ -282,6 +285,7 @@ class Machine:
         else:
             self._begin()
         self._upkeep.configure(section)
+        self._turn.effects += self._claims.arrange()
         self._vmacs.sweep(section)
         self._least_slack_ns = min((each.terms.slack_ns for each in self.instances.values()), default=NEVER)
         self._statistics.begin()

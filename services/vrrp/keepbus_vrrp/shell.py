@@ -13,6 +13,7 @@ from keepbus.runtime.loop import Loop, boottime_ns
 from keepbus.runtime.machine import Effect, Event
 from keepbus_vrrp import effects, events, family
 from keepbus_vrrp.accept_filter import AcceptFilter, why
+from keepbus_vrrp.claim_sockets import ClaimSockets
 from keepbus_vrrp.effects import Endpoint
 from keepbus_vrrp.gate import Gate
 from keepbus_vrrp.kernel import Kernel
@@ -41,6 +42,7 @@ class Shell:
         self._sockets: dict[Endpoint, AdvertSocket] = {}
         self._ah_sockets: dict[Endpoint, AdvertSocket] = {}
         self._route_news: RouteNews | None = None
+        self._claims: ClaimSockets | None = None
         self._sysctls = Sysctls(run_dir / "vrrp" / "sysctls")
         self._failing: set[str] = set()
         self._node = node
@@ -64,6 +66,7 @@ class Shell:
             effects.Gather: self._gather,
             effects.Ask: self._ask,
             effects.WatchRoutes: self._watch_routes,
+            effects.WatchClaims: self._watch_claims,
             effects.Sysctls: self._set_sysctls,
             effects.Guard: self._guard,
             effects.Deny: self._deny,
@@ -93,6 +96,7 @@ class Shell:
         for each in (*self._sockets.values(), *self._ah_sockets.values()):
             each.close()
         self._announcements.close()
+        self._close_claims()
         self._accept_filter.close()
         if self._route_news is not None:
             self._route_news.close()
@@ -187,6 +191,28 @@ class Shell:
             self._loop.unwatch(self._route_news.fileno())
             self._route_news.close()
             self._route_news = None
+
+    def _watch_claims(self, effect: effects.WatchClaims) -> None:
+        self._close_claims()
+        try:
+            self._claims = ClaimSockets(effect.addresses)
+        except OSError as error:
+            self._complain(f"nobody watches for other hosts with our addresses: {error.strerror}")
+            return
+        for opened, read in (
+            (self._claims.arp, self._claims.read_arp),
+            (self._claims.neighbours, self._claims.read_neighbours),
+        ):
+            if opened is not None:
+                self._loop.watch(opened.fileno(), read)
+
+    def _close_claims(self) -> None:
+        claims, self._claims = self._claims, None
+        if claims is not None:
+            for opened in (claims.arp, claims.neighbours):
+                if opened is not None:
+                    self._loop.unwatch(opened.fileno())
+            claims.close()
 
     def _announce(self, effect: effects.Announce) -> None:
         for interface, frame in effect.frames:
