@@ -7,8 +7,11 @@ verb that was asked for is imported, so that `keepbus status` costs no compiler;
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib
 import importlib.util
+import io
+import os
 import sys
 from collections.abc import Sequence
 
@@ -16,11 +19,13 @@ import keepbus
 
 VERBS = ("up", "check", "plan", "reload", "status", "tap", "explain", "drain", "undrain", "digest", "demote")
 """In the order of the overview. A verb whose file isn't there is left out."""
+_OUTPUT_IS_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the verb that the command line asks for; the exit status."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    _accept_every_output()
     parser = argparse.ArgumentParser(
         prog="keepbus", description="keepalived's whole job as separate processes on a ZeroMQ bus."
     )
@@ -36,13 +41,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
         verb_parser.set_defaults(run=module.run)
     options = parser.parse_args(words)
     try:
-        return int(options.run(options))
+        status = int(options.run(options))
+        sys.stdout.flush()
     except BrokenPipeError:
         # The reader of our output (head, less) went away; that is no error of ours.
-        sys.stderr.close()
+        _drop_output()
         return 0
+    except OSError as error:
+        if error.errno not in _OUTPUT_IS_FULL or error.filename is not None:
+            raise
+        _drop_output()
+        print(f"keepbus: the output cannot be written: {error.strerror}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         return 130
+    return status
+
+
+def _accept_every_output() -> None:
+    """A stream that is closed takes everything, and one whose encoding lacks a character shows `?`."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - until the end
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
+def _drop_output() -> None:
+    """What is still to be written goes nowhere: the interpreter would complain of it at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 if __name__ == "__main__":

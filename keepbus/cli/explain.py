@@ -49,12 +49,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-n",
         "--number",
-        type=int,
+        type=_number,
         default=5,
         metavar="N",
         help="transitions to tell of each node [%(default)s]; 0: all",
     )
     parser.add_argument("--json", action="store_true", help="as one JSON object")
+
+
+def _number(word: str) -> int:
+    if not (word.isascii() and word.isdecimal()):
+        raise argparse.ArgumentTypeError(f"a number of transitions expected, not {word}")
+    return int(word)
 
 
 def run(options: argparse.Namespace) -> int:

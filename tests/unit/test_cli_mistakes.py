@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import os
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -110,3 +112,45 @@ def test_explain_of_a_file_that_is_no_journal(tmp_path: Path, capsys: pytest.Cap
         1,
         f"keepbus: no instance is known in {tmp_path}/a.conf; name journals that an audit service wrote\n",
     )
+
+
+def run(words: str, redirection: str = "", **environment: str) -> tuple[int, str]:
+    """A verb in a process of its own, its output redirected by a shell; exit status and both outputs."""
+    command = f"exec {sys.executable} -m keepbus.cli {words} {redirection}"
+    found = subprocess.run(
+        ["/bin/sh", "-c", command],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, **environment},
+    )
+    return found.returncode, found.stdout + found.stderr
+
+
+@pytest.mark.parametrize("size", ["check {file}", "check --keywords"])
+def test_an_output_that_is_full(tmp_path: Path, size: str) -> None:
+    """A line that is written at the end, and more than a buffer holds."""
+    (tmp_path / "a.conf").write_text(CLEAN, encoding="utf-8")
+    words = size.format(file=tmp_path / "a.conf")
+    sentence = "keepbus: the output cannot be written: No space left on device\n"
+    assert run(words, ">/dev/full") == (1, sentence)
+
+
+def test_an_output_that_is_closed(tmp_path: Path) -> None:
+    (tmp_path / "a.conf").write_text(CLEAN, encoding="utf-8")
+    assert run(f"check {tmp_path}/a.conf", ">&-") == (0, "")
+    assert run(f"check {tmp_path}/b.conf", ">&- 2>&-") == (2, "")
+
+
+def test_an_output_whose_encoding_lacks_characters(tmp_path: Path) -> None:
+    (tmp_path / "a.conf").write_text("global_defs {\n router_id one\u00a0\u2192\n}\n", encoding="utf-8")
+    status, text = run(f"check {tmp_path}/a.conf", PYTHONIOENCODING="ascii")
+    assert status == 1
+    assert "router_id one" in text
+    assert "Traceback" not in text
+
+
+def test_a_number_of_transitions_that_is_none(capsys: pytest.CaptureFixture[str]) -> None:
+    status, text = said(capsys, ["explain", "--number", "two", "VI_1"])
+    assert status == 2
+    assert text.endswith("a number of transitions expected, not two\n")
