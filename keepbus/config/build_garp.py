@@ -34,7 +34,7 @@ def build_garp(fields: Fields, defaults: Mapping[str, Any]) -> GratuitousArp:
     for field in ("master_repeat", "master_refresh_repeat"):
         if given.get(field) == 0:
             given[field] = 1
-    extra = fields.get("extra", defaults.get("extra"))
+    extra = fields.get("extra_us", defaults.get("extra_us"))
     if extra is not None:
         given |= {"extra_us": extra.interval_us, "extra_all": extra.every}
     builtin = GratuitousArp()

@@ -235,7 +235,8 @@ def announced(scene: Scene) -> list[tuple[str, str]]:
 
 
 def test_other_interfaces_are_announced_again_and_again() -> None:
-    """`garp_extra_if` (features 6.2): one address each, where adverts do not leave."""
+    """`garp_extra_if` (features 6.2): the first address of each interface where adverts do not leave, as
+    keepalived 2.2.7 was seen to do with the same addresses."""
     router = extra(extra_us=10_000_000)
     start = router.become_master()
     assert announced(router.at(start + 35)) == [("va.51", "10.1.0.1")] * 3

@@ -25,7 +25,7 @@ DRAFT = {
     "file_weight", "init_file", "anti_replay", "tracking_weight", "process", "delay_us", "full_command",
     "user", "track_interface", "track_script", "track_file", "track_process", "track_bfd",
     "sync_group_tracking_weight", "strict_mode",
-    "interface_delays", "vrf", "extra", "set_supplementary_groups", "include_check",
+    "interface_delays", "vrf", "set_supplementary_groups", "include_check",
     "random_seed", "sync_interface", "iproute_usr_dir", "iproute_etc_dir",
     "interface", "use_vmac", "use_vmac_addr", "vmac_prefix", "vmac_addr_prefix", "no_accept",
     "smtp_helo_name", "smtp_alert", "smtp_alert_vrrp",
