@@ -13,6 +13,8 @@ _OCTETS_PER_WRITE = 4096
 """PIPE_BUF: a pipe that is ready takes so much without blocking."""
 _SAME_AGAIN_S = 60.0
 _LONGEST_LINE = 4096
+_HUNG_UP = b"error: uncaptured python exception, closing channel <supervisor."
+"""supervisord says it of a caller that did not wait for the answer, which is nobody's concern."""
 
 
 class Relay:
@@ -32,9 +34,12 @@ class Relay:
     def fill(self) -> None:
         """Take what waits in the pipe."""
         try:
-            self._keep(os.read(self.reader, 1 << 16))
+            octets = os.read(self.reader, 1 << 16)
         except BlockingIOError:
             return
+        if _HUNG_UP in octets:
+            octets = b"".join(line for line in octets.splitlines(True) if not line.startswith(_HUNG_UP))
+        self._keep(octets)
 
     def drain(self) -> None:
         """Write as much as the target takes now without waiting."""

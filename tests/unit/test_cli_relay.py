@@ -21,6 +21,17 @@ def shown(relay: Relay, reader: int) -> list[str]:
         return []
 
 
+def test_a_caller_that_hung_up_is_not_told() -> None:
+    reader, writer = os.pipe2(os.O_NONBLOCK)
+    relay = Relay(writer)
+    told = b"error: uncaptured python exception, closing channel <supervisor.http.x (...)>\n"
+    os.write(relay.writer, b"a line\n" + told + b"error: of a service\n")
+    relay.fill()
+    assert shown(relay, reader) == ["a line", "error: of a service"]
+    for fd in (reader, writer, relay.reader, relay.writer):
+        os.close(fd)
+
+
 def test_a_traceback_is_a_sentence_and_told_once_in_a_minute() -> None:
     reader, writer = os.pipe2(os.O_NONBLOCK)
     relay = Relay(writer)
