@@ -215,10 +215,11 @@ class Arrivals:
 
     def __init__(self, run_dir: Path) -> None:
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._services = rundir.services(run_dir)
         self._listener = Listener(
-            self._context, run_dir, [f"state/{name}/service" for name in rundir.SERVICES]
+            self._context, run_dir, [f"state/{name}/service" for name in self._services]
         )
-        self._absent = set(rundir.SERVICES)
+        self._absent = set(self._services)
 
     def filenos(self) -> tuple[int, int]:
         return self._listener.filenos()
@@ -227,7 +228,7 @@ class Arrivals:
         """Services that have not reported, in order of start."""
         for message in self._listener.receive():
             self._absent.discard(message.header.source)
-        return [name for name in rundir.SERVICES if name in self._absent]
+        return [name for name in self._services if name in self._absent]
 
     def close(self) -> None:
         self._listener.close()

@@ -8,6 +8,7 @@ import fcntl
 import os
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from keepbus.cli.bus import Ear, NoNode, require_hub
@@ -77,11 +78,12 @@ def run(options: argparse.Namespace) -> int:
 def _hand_over(run_dir: Path, configuration: Configuration, source: Path, config_id: str, driver: str) -> int:
     supervisord = rundir.supervisor_socket(run_dir)
     try:
-        with Ear(run_dir, [f"state/{name}/service" for name in rundir.SERVICES]) as ear:
+        services = rundir.services(run_dir)
+        with Ear(run_dir, [f"state/{name}/service" for name in services]) as ear:
             call(supervisord, "supervisor.getState")  # before anything is written
             number = generation.write(run_dir, configuration, source, config_id, driver)
             call(supervisord, "supervisor.signalAllProcesses", "HUP")
-            silent, degraded = _wait(ear, number, _CONFIRMATION_S)
+            silent, degraded = _wait(ear, services, number, _CONFIRMATION_S)
     except NoNode as error:
         return _refuse(str(error))
     except SupervisordError as error:
@@ -101,10 +103,10 @@ def _hand_over(run_dir: Path, configuration: Configuration, source: Path, config
     return 0
 
 
-def _wait(ear: Ear, number: int, limit_s: float) -> tuple[list[str], dict[str, str]]:
+def _wait(ear: Ear, services: Sequence[str], number: int, limit_s: float) -> tuple[list[str], dict[str, str]]:
     """Wait until every service says that it runs this generation; those that do not, in order of start. And
     what those complain of that do."""
-    silent = list(rundir.SERVICES)
+    silent = list(services)
     degraded: dict[str, str] = {}
     deadline = time.monotonic() + limit_s
     while (left_s := deadline - time.monotonic()) > 0:

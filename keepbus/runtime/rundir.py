@@ -49,6 +49,16 @@ def supervisor_socket(run_dir: Path) -> Path:
     return run_dir / "supervisor" / "socket"
 
 
+def services(run_dir: Path) -> list[str]:
+    """The services of this node in order of start: SERVICES, and the checkers after the first."""
+    names = list(SERVICES)
+    number = 2
+    while (run_dir / "supervisor" / "programs" / f"checker-{number}.conf").exists():
+        names.insert(names.index("checker") + number - 1, f"checker-{number}")
+        number += 1
+    return names
+
+
 def make(run_dir: Path) -> int:
     """Make the directory and hold it: the descriptor of its lock. Raises RunDirectoryError."""
     _check_length(run_dir)

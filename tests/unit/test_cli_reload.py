@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from keepbus.cli.reload import _wait
 from keepbus.contracts.common import Service, Status
 from keepbus.contracts.message import Header, Message
@@ -24,11 +26,12 @@ class Ear:
         return self._heard.pop(0) if self._heard else []
 
 
-EVERY = [beat(name, 2) for name in rundir.SERVICES]
+SERVICES = (*rundir.SERVICES, "checker-2")
+EVERY = [beat(name, 2) for name in SERVICES]
 
 
 def waited(*heard: list[Message]) -> tuple[list[str], dict[str, str]]:
-    return _wait(Ear(*heard), 2, 0.05)  # type: ignore[arg-type]
+    return _wait(Ear(*heard), SERVICES, 2, 0.05)  # type: ignore[arg-type]
 
 
 def test_those_that_do_not_confirm_are_named() -> None:
@@ -36,6 +39,18 @@ def test_those_that_do_not_confirm_are_named() -> None:
         ["ipvs"],
         {},
     )
+
+
+def test_every_checker_of_the_node_is_waited_for(tmp_path: Path) -> None:
+    programs = tmp_path / "supervisor" / "programs"
+    programs.mkdir(parents=True)
+    assert rundir.services(tmp_path) == list(rundir.SERVICES)
+    for name in ("checker", "checker-2", "checker-3", "checker-mine"):
+        (programs / f"{name}.conf").touch()
+    first = rundir.SERVICES.index("checker")
+    more = [*rundir.SERVICES[: first + 1], "checker-2", "checker-3", *rundir.SERVICES[first + 1 :]]
+    assert rundir.services(tmp_path) == more
+    assert waited([each for each in EVERY if each.header.source != "checker-2"]) == (["checker-2"], {})
 
 
 def test_what_a_service_complains_of_is_passed_on() -> None:

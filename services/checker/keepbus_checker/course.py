@@ -6,6 +6,8 @@ only one by inheritance. The rules are keepalived's (reference: keepalived-featu
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from keepbus.config.model import Check, CheckKind, TrackedFile
 from keepbus.contracts.checker import CheckVerdict, Evidence, ProbeFailed, Verdict
 from keepbus_checker import wording
@@ -17,6 +19,17 @@ _CONNECTS = (
     CheckKind.SMTP_CHECK,
     CheckKind.PLUGIN,
 )
+STEPS_TOTAL = 10
+"""A probe has connect_timeout for each step, and this many of them for all steps together."""
+ENDING = "ending"
+"""The step of a script that was told to end."""
+_WAITS_FOR = {
+    "connect": "no connection",
+    "handshake": "no TLS handshake",
+    "answer": "no answer",
+    "more": "nothing more of the answer",
+    ENDING: "not ended",
+}
 _LEAST_WEIGHT, _MOST_WEIGHT = -(1 << 31), (1 << 31) - 1
 """The lower one is reserved: it stands for a server that is down."""
 
@@ -114,6 +127,16 @@ class Course:
         """Which attempt the next probe is, from 1 to retry + 1."""
         return self.retries_used + 1
 
+    def limit_at_ns(self) -> int:
+        """When the probe under way has had its time for all steps together."""
+        return self.started_at_ns + STEPS_TOTAL * self.timeout_ns
+
+    def overdue(self, now_ns: int) -> str:
+        """What the probe under way waited for in vain."""
+        if now_ns >= self.limit_at_ns() and self.step != ENDING:
+            return f"answer not complete within {wording.seconds(STEPS_TOTAL * self.timeout_ns)}"
+        return f"{_WAITS_FOR[self.step]} within {wording.seconds(self.timeout_ns)}"
+
     def settle(self, passed: bool) -> int:
         """Count one result; the pause until the next probe, microseconds."""
         check = self.check
@@ -184,7 +207,7 @@ class Course:
         return check.delay_loop_us
 
     def adopt(self, told: CheckVerdict) -> None:
-        """Go on from what an earlier process said of this check; its retries start anew."""
+        """Go on from what was said of it before, by another process or course; the retries start anew."""
         self.verdict = told.verdict
         self.changes = told.changes
         self.since_ns = told.since_ns
@@ -233,6 +256,26 @@ class Course:
             weight=self.weight,
             weight_added=self.weight_added,
         )
+
+
+def measured(check: Check) -> Check:
+    """What the check measures, whenever it does so and however often it has to fail.
+
+    Equal for two whose verdicts mean the same.
+    """
+    misc = check.misc and replace(check.misc, timeout_us=0)
+    return replace(
+        check,
+        id="",
+        connect_timeout_us=0,
+        delay_loop_us=0,
+        retry=0,
+        delay_before_retry_us=0,
+        warmup_us=0,
+        fast_recovery=False,
+        misc=misc,
+        ha_suspend=(),
+    )
 
 
 def effect_of(file: TrackedFile, value: int) -> tuple[int, bool]:

@@ -21,9 +21,10 @@ from keepbus.runtime.machine import (
     Publish,
     StopRequested,
 )
+from keepbus_checker import wording
 from keepbus_checker.announcer import Announcer
 from keepbus_checker.certificates import Certificates
-from keepbus_checker.course import Course, effect_of
+from keepbus_checker.course import ENDING, Course, effect_of, measured
 from keepbus_checker.effects import (
     AbortProbe,
     Confine,
@@ -52,23 +53,13 @@ from keepbus_checker.tracking import Trackers
 
 FIRST_RUN_NS = 1_000_000_000
 """keepalived's pause before the first run of a check."""
-STEPS_TOTAL = 10
-"""A probe has connect_timeout for each step, and this many of them for all steps together."""
 KILL_AFTER_NS = 2_000_000_000
 """From SIGTERM to SIGKILL of a script over its time limit."""
 KILL_AGAIN_NS = 10_000_000_000
-_ENDING = "ending"
-"""The step of a script that was told to end."""
 _HOUSEKEEPING_NS = 500_000_000
 _STATISTICS_NS = 5_000_000_000
 _MOST_STARTS_PER_TURN = 64
 _UP = Verdict.UP
-_WAITS_FOR = {
-    "connect": "no connection",
-    "handshake": "no TLS handshake",
-    "answer": "no answer",
-    "more": "nothing more of the answer",
-}
 
 
 class Machine:
@@ -181,7 +172,7 @@ class Machine:
             course = probing.get(number)
             if course is not None:
                 course.step = step
-                self._schedule.guard(course, min(now_ns + course.timeout_ns, _limit_at_ns(course)))
+                self._schedule.guard(course, min(now_ns + course.timeout_ns, course.limit_at_ns()))
 
     def _probes_passed(self, event: ProbesPassed, now_ns: int, effects: list[Effect]) -> None:
         """As if each had ended by itself, but with little to do for those that bring nothing new."""
@@ -214,7 +205,7 @@ class Machine:
         if course is None:
             return
         course.probe = 0
-        if course.step == _ENDING:
+        if course.step == ENDING:
             # Its failure was counted when its time was over.
             self._schedule.start_after(course, now_ns, max(0, course.next_at_ns - now_ns))
         elif event.outcome == Outcome.LOCAL:
@@ -232,13 +223,9 @@ class Machine:
             return
         outcome = Outcome.FAILED
         if course.silence_passes:
-            outcome, received = Outcome.PASSED, f"no error within {_seconds(course.timeout_ns)}"
-        elif course.step == _ENDING:
-            received = f"not ended within {_seconds(course.timeout_ns)}"
-        elif now_ns >= _limit_at_ns(course):
-            received = f"answer not complete within {_seconds(STEPS_TOTAL * course.timeout_ns)}"
+            outcome, received = Outcome.PASSED, f"no error within {wording.seconds(course.timeout_ns)}"
         else:
-            received = f"{_WAITS_FOR[course.step]} within {_seconds(course.timeout_ns)}"
+            received = course.overdue(now_ns)
         took_us = (now_ns - course.started_at_ns) // 1000
         event = ProbeEnded(number, outcome, received, took_us, now_ns + self._wall_offset_ns)
         self._settle(course, event, now_ns, effects)
@@ -248,8 +235,8 @@ class Machine:
 
         It counts at once: a script that nothing can end must not keep its server up.
         """
-        first = course.step != _ENDING
-        course.step = _ENDING
+        first = course.step != ENDING
+        course.step = ENDING
         effects.append(EndScript(course.probe, forced=not first))
         self._schedule.guard(course, now_ns + (KILL_AFTER_NS if first else KILL_AGAIN_NS))
         return first
@@ -307,21 +294,34 @@ class Machine:
             effects.append(Log("info", "starts anew: what `fwmark` asks for was given up"))
             self._stop(effects)
             return
-        for course in [
-            course for course in self._courses.values() if wanted.get(course.check.id) != course.check
-        ]:
+        removed = [course for course in self._courses.values() if wanted.get(course.check.id) != course.check]
+        for course in removed:
             self._remove(course, wanted, effects)
+        known = {measured(course.check): course for course in removed}
         for check in wanted.values():
             if check.id not in self._courses:
-                self._add(check, first_start, now_ns, event.wall_ns, effects)
+                before = known.get(measured(check)) if known else None
+                self._add(check, before, first_start, now_ns, event.wall_ns, effects)
         at_work = self._courses or self._trackers.words()
         self._housekeeping_at_ns = now_ns + _HOUSEKEEPING_NS if at_work else None
         self._targets = len({course.target for course in self._courses.values()})
         effects.append(self._tally.report(len(self._courses), self._targets, self._trackers.words()))
 
-    def _add(self, check: Check, first_start: bool, now_ns: int, wall_ns: int, effects: list[Effect]) -> None:
+    def _add(
+        self,
+        check: Check,
+        before: Course | None,
+        first_start: bool,
+        now_ns: int,
+        wall_ns: int,
+        effects: list[Effect],
+    ) -> None:
+        """before measured the same until now."""
         course = Course(check, first_start=first_start, wall_ns=wall_ns)
         self._courses[check.id] = course
+        if before is not None and before.verdict is not Verdict.UNKNOWN:
+            course.adopt(before.told())
+            effects.append(self._results.announcer.tell(course, now_ns))
         self._tally.verdicts[course.verdict] += 1
         if check.file is not None:
             effects.append(WatchFile(check.id, check.file))
@@ -389,11 +389,3 @@ class Machine:
             if statistics != self._statistics:
                 self._statistics = statistics
                 effects.append(Publish(statistics))
-
-
-def _limit_at_ns(course: Course) -> int:
-    return course.started_at_ns + STEPS_TOTAL * course.timeout_ns
-
-
-def _seconds(ns: int) -> str:
-    return f"{ns / 1_000_000_000:g} s"

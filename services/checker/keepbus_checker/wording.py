@@ -47,3 +47,8 @@ _SENT = {
     CheckKind.FILE_CHECK: "file read",
     CheckKind.BFD_CHECK: "state of the BFD session heard",
 }
+
+
+def seconds(ns: int) -> str:
+    """`2.5 s`."""
+    return f"{ns / 1_000_000_000:g} s"

@@ -10,13 +10,14 @@ from keepbus_watchdog.shell import Shell
 
 def main() -> None:
     """Run the watchdog until it is told to stop."""
-    names = (*rundir.SERVICES, *rundir.STANDBYS)
     service = Service(
         "watchdog",
         about="bring back services that died or stand still",
-        topics=[f"state/{name}/service" for name in names],
         spared=True,
     )
+    names = (*rundir.services(service.run_dir), *rundir.STANDBYS)
+    for name in names:
+        service.listener.subscribe(f"state/{name}/service")
     shell = Shell(service.loop, service.log, rundir.supervisor_socket(service.run_dir))
     service.run(Machine(name for name in names if name != "watchdog"), shell.perform)
 
