@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import pwd
+import resource
 import shutil
+import socket
 import subprocess
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -157,3 +160,30 @@ def test_without_the_privilege_to_mark_one_sentence_says_so(node: Node) -> None:
     ((sentence, _),) = node.bodies("statistics")[-1].local_errors.items()
     assert sentence.startswith("this process may not mark packets, as `fwmark` asks for; start the node with")
     assert {verdict.verdict for verdict in node.bodies("verdict")} <= {Verdict.UNKNOWN}
+
+
+@needs_root
+def test_a_process_limit_reached_is_counted_and_no_verdict_falls(node: Node, folder: Path) -> None:
+    """R-F44, with the kernel's own limit: the script's user has more processes than he may."""
+    often = {"delay_loop_us": 200_000, "warmup_us": 0}
+    scripted = replace(misc(script(folder, "exit 0"), "nobody"), **often)
+    with socket.socket() as target:
+        target.bind(("127.0.0.1", 0))
+        node.start([scripted, check(CheckKind.TCP_CHECK, target.getsockname()[1], name="tcp", **often)])
+        assert told(node)[0] is Verdict.UP
+        (runner,) = children(node.checker.pid)
+        others = [subprocess.Popen(["sleep", "100"], user="nobody") for _ in range(2)]
+        try:
+            resource.prlimit(runner, resource.RLIMIT_NPROC, (1, 1))
+            node.messages.clear()
+            node.wait(lambda: any(body.local_errors for body in node.bodies("statistics")))
+            (counted,) = node.bodies("statistics")[-1].local_errors
+            assert counted == f"{folder}/check could not be started: Resource temporarily unavailable"
+            target.listen()
+            node.wait(lambda: (verdict := node.verdict("tcp")) is not None and verdict.verdict is Verdict.UP)
+            assert {body.verdict for body in node.bodies("verdict", "misc")} <= {Verdict.UP}
+            assert node.bodies("failure", "misc") == []
+        finally:
+            for other in others:
+                other.kill()
+                other.wait()
