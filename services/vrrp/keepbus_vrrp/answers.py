@@ -74,6 +74,8 @@ class Answers:
         if event.address in instance.failed:
             return
         instance.failed.add(event.address)
+        if event.address in instance.refused_before:
+            return
         refused = f"{instance.config.name}: the kernel refuses {family.text(event.address)}: {event.error}"
         instance.turn.effects += (
             publication.address(instance, event.address, "failed", event.error),

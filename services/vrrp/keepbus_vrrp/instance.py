@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from keepbus.config.model import FOREVER_S, VirtualAddress, VrrpInstance
 from keepbus.contracts.vrrp import VrrpState
 from keepbus.runtime.machine import Log
-from keepbus_vrrp import publication, record, refreshing, takeover, tracking, vmac
+from keepbus_vrrp import confirmation, publication, record, refreshing, takeover, tracking, vmac
 from keepbus_vrrp.adverts import Adverts
 from keepbus_vrrp.announce import Announcer, Frame, announce_source, frames
 from keepbus_vrrp.counters import Counters
@@ -70,6 +70,10 @@ class Instance(Series):
         """Routes and rules."""
         self.failed: set[bytes] = set()
         """Addresses that the kernel refused."""
+        self.refused_before: set[bytes] = set()
+        """Those that it was asked for again since."""
+        self.retry_at_ns = 0
+        """Not before then it is asked again."""
         self.tracking = tracking.Tracking()
         self.lease = Lease()
         self.adverts = Adverts()
@@ -215,6 +219,7 @@ class Instance(Series):
         self._reign()
         self.counters.became_master += 1
         self.failed.clear()
+        self.refused_before.clear()
         self.advertise(confirm=True)
         self.held.hold_of(self.config)
         self.turn.timers.arm_renewal(self.timer, self.turn.now_ns + self.terms.interval_us * NS_PER_US)
@@ -278,6 +283,8 @@ class Instance(Series):
     def advertise(self, *, confirm: bool = False) -> None:
         """Send an advert; with it goes the renewal of the lease."""
         turn = self.turn
+        if self.failed and not confirm:
+            confirmation.retry(self)
         not_after_ns = self.lease.renew(turn.now_ns, self.terms)
         self.counters.adverts_sent += 1
         install = confirm or self.terms.leased
@@ -379,4 +386,5 @@ class Instance(Series):
 
     def _frames(self, addresses: tuple[Address, ...] | None) -> list[Frame]:
         addresses = self.installable(self.all_addresses) if addresses is None else addresses
-        return frames(self.turn, [each for each in addresses if each.address not in self.failed])
+        refused = self.failed | self.refused_before
+        return frames(self.turn, [each for each in addresses if each.address not in refused])
