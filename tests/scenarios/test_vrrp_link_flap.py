@@ -27,6 +27,14 @@ def test_r_f52_what_was_heard_after_it_counts() -> None:
     assert router.instance.timer.due_at_ns == ns(3.5 + DOWN_S)
 
 
+def test_r_f52_an_owner_is_not_sooner_by_it() -> None:
+    """After FAULT it waits for the skew time only; here nobody knows that there was a fault."""
+    router = Router(priority=255)
+    due_at_ns = router.instance.timer.due_at_ns
+    router.play.at(0.5, link(up=False), link(up=True))
+    assert router.instance.timer.due_at_ns == due_at_ns
+
+
 def test_r_f52_a_master_goes_on() -> None:
     router = Router()
     start = router.become_master()

@@ -10,14 +10,16 @@ from keepbus.contracts.vrrp import VrrpState
 from keepbus_vrrp import start, tracking
 from keepbus_vrrp.instance import Instance
 from keepbus_vrrp.placement import Placement
+from keepbus_vrrp.timers import NS_PER_US
 
 
 def listen_anew(instance: Instance) -> None:
     """Its interface was down and is up again before anybody looked. What a backup missed meanwhile it does
-    not know: it waits as after FAULT. A master goes on, for it missed nothing that its next advert does not
-    call for."""
-    if instance.state is VrrpState.BACKUP:
-        instance.wait(instance.rejoin_wait_us, instance.turn.now_ns, instance.wait_cause)
+    not know: it waits as after FAULT, and never less than it would have. A master goes on, for it missed
+    nothing that its next advert does not call for."""
+    now_ns, wait_us = instance.turn.now_ns, instance.rejoin_wait_us
+    if instance.state is VrrpState.BACKUP and now_ns + wait_us * NS_PER_US > instance.timer.due_at_ns:
+        instance.wait(wait_us, now_ns, instance.wait_cause)
 
 
 def look_at(instance: Instance, placement: Placement) -> None:
