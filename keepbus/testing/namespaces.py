@@ -5,6 +5,7 @@ Everything made is removed by `close`, processes first, also when the test faile
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import signal
@@ -27,6 +28,15 @@ def missing() -> str:
     except FileNotFoundError:
         return "the ip command is missing; install iproute2"
     return "" if probe.returncode == 0 else "this kernel gives no network namespaces"
+
+
+def remove(namespace: str) -> None:
+    """Remove a namespace that the caller made, and kill what still runs in it; none there is as good."""
+    shown = subprocess.run(["ip", "netns", "pids", namespace], check=False, capture_output=True, text=True)
+    for pid in shown.stdout.split():
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(int(pid), signal.SIGKILL)
+    subprocess.run(["ip", "netns", "delete", namespace], check=False, capture_output=True)
 
 
 class Namespaces:
@@ -111,7 +121,7 @@ class Namespaces:
         for process in reversed(self._processes):
             self.stop(process)
         for name in self._names:
-            subprocess.run(["ip", "netns", "delete", name], check=False, capture_output=True)
+            remove(name)
         self._names.clear()
 
     def _up(self, namespace: str, interface: str, address: str) -> None:

@@ -22,6 +22,7 @@ import zmq
 
 from keepbus.bus.client import Listener
 from keepbus.contracts.message import Message
+from keepbus.testing.namespaces import remove
 
 VIP = "192.0.2.100"
 INTERFACE = "kb0"
@@ -95,7 +96,7 @@ def wire(count: int = 2) -> Iterator[list[str]]:
         yield names
     finally:
         for name in (*names, switch):
-            subprocess.run(["ip", "netns", "delete", name], check=False, capture_output=True)
+            remove(name)
 
 
 class Node:

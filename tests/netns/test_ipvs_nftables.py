@@ -21,6 +21,7 @@ from ipvs_wire import Web, ask, inside, ip, spawn, sysctl
 
 from keepbus.config.compiler import compile_file
 from keepbus.runtime import generation
+from keepbus.testing.namespaces import remove
 
 pytestmark = [
     pytest.mark.skipif(
@@ -234,7 +235,7 @@ class Site:
         for web in self.webs.values():
             web.close()
         for name in (self.client, self.director, self.farm):
-            subprocess.run(["ip", "netns", "del", name], check=False, capture_output=True)
+            remove(name)
 
 
 def until(condition: Callable[[], bool], limit_s: float = 15.0) -> None:
