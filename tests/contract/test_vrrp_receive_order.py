@@ -40,13 +40,14 @@ class Sent:
     password: bytes = PASSWORD
     interval: int = 1
     address: bytes = VIP
+    padding: bytes = b""
 
     def octets(self) -> bytes:
         head = struct.pack(
             "!BBBBBBH",
             self.version << 4 | self.type, self.router_id, 100, self.count, self.auth_type, self.interval, 0,
         )  # fmt: skip
-        message = head + self.address + self.password
+        message = head + self.address + self.password + self.padding
         total = sum(struct.unpack(f"!{len(message) // 2}H", message))
         total = (total & 0xFFFF) + (total >> 16)
         total = (total & 0xFFFF) + (total >> 16)
@@ -72,12 +73,12 @@ DEFECTS: list[Defect] = [
     ("D2", "version", lambda sent: replace(sent, version=4)),
     ("D3", "type", lambda sent: replace(sent, type=2)),
     ("D6", "vrid_unknown", lambda sent: replace(sent, router_id=99)),
-    ("D4", "length", lambda sent: replace(sent, count=2)),
+    ("D4", "length", lambda sent: replace(sent, padding=bytes(4))),
     ("D5", "checksum", lambda sent: replace(sent, bad_sum=True)),
     ("D13", "hmac", lambda sent: replace(sent, key=bytes(32))),
     ("D14", "auth_failure", lambda sent: replace(sent, password=b"secret13")),
     ("D8", "adver_int_mismatch", lambda sent: replace(sent, interval=2)),
-    ("D9", "addr_list_mismatch", lambda sent: replace(sent, address=OTHER_VIP)),
+    ("D9", "addr_list_mismatch", lambda sent: replace(sent, count=0, address=b"")),
 ]
 
 
@@ -104,6 +105,10 @@ def judged(octets: bytes) -> str:
 
 def test_the_good_one_is_good() -> None:
     assert judged(Sent().octets()) == ""
+
+
+def test_d9_another_address_is_no_reason_to_refuse() -> None:
+    assert judged(Sent(address=OTHER_VIP).octets()) == ""
 
 
 @pytest.mark.parametrize("defect", DEFECTS, ids=lambda defect: str(defect[0]))

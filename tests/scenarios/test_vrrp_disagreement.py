@@ -18,7 +18,7 @@ def said(router: Router) -> tuple[str, ...]:
 DIFFERENT: list[tuple[dict[str, Any], dict[str, Any], str]] = [
     ({}, {"version": 3}, "refused: VRRP version 3, 2 expected"),
     ({}, {"interval_us": 2_000_000}, "refused: advert interval 2 s, 1 s configured here"),
-    ({}, {"addresses": ("192.0.2.7",)}, "refused: addresses 192.0.2.7 are not those configured here"),
+    ({}, {"addresses": ("192.0.2.7",)}, "advertises other addresses than are configured here: 192.0.2.7"),
     (
         {"authentication": Authentication(auth_type=AuthType.PASS, auth_pass="secret")},
         {},

@@ -212,9 +212,8 @@ def examine(
         named = text(addresses[0]) if addresses else "none"
         return Refused("first_addr_not_link_local", f"the first address is {named}, not a link-local one")
     same_addresses = source == expected.trusted_source or frozenset(addresses) == expected.addresses
-    if not same_addresses and version == 2 and priority != 255:
-        named = " ".join(map(text, addresses)) or "none"
-        return Refused("addr_list_mismatch", f"addresses {named} are not those configured here")
+    if not addresses and not same_addresses and version == 2 and priority != 255:
+        return Refused("addr_list_mismatch", "carries no address, though some are configured here")
     return Advert(
         version=version,
         virtual_router_id=vrid,
