@@ -46,7 +46,7 @@ class Reconciler:
         self.known: Table = {}
         """Owned services as last read or written."""
         self.connections: dict[ServiceKey, dict[DestinationKey, tuple[int, int, int]]] = {}
-        """Active, inactive, and all since the destination was written."""
+        """Active, inactive, and all since the destination was written; of those that had any."""
         self.foreign: frozenset[ServiceKey] = frozenset()
         self.retries: dict[ServiceKey, Retry] = {}
         self.has_read = False
@@ -100,6 +100,7 @@ class Reconciler:
                 self.connections[key] = {
                     item.destination.key: (item.active, item.inactive, item.total)
                     for item in service.destinations
+                    if item.total or item.active or item.inactive
                 }
                 drifts += self._compare(key, service.entry())
         if more:
@@ -117,7 +118,8 @@ class Reconciler:
         """Take in what was found of one service; its drift, if it has any."""
         if key in self._newer:
             return []
-        repair = difference(self.wanted.get(key), entry)
+        wanted = self.wanted.get(key)
+        repair = difference(wanted, entry)
         settled = self.has_read and key not in self._dirty and key not in self._unsure
         self._unsure.discard(key)
         if repair:
@@ -125,7 +127,8 @@ class Reconciler:
         if entry is None:
             self.known.pop(key, None)
         else:
-            self.known[key] = entry
+            # Of what is the same one copy is enough.
+            self.known[key] = entry if repair or wanted is None else wanted
         drifted = repair and settled and key not in self.retries
         return [Drift(key, entry, tuple(repair))] if drifted else []
 
