@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ipvs_pair import KEY, PAIR, SORRY, A, B, S, started
@@ -10,7 +11,7 @@ from ipvs_play import WALL_NS, Play, check_of, only_entry, real, virtual
 from keepbus_ipvs.effects import ReadTable, Remember, Write
 from keepbus_ipvs.events import RECORDED, Opened, Written
 from keepbus_ipvs.machine import Machine
-from keepbus_ipvs.pool import pool_of
+from keepbus_ipvs.pool import Pool, pool_of
 
 from keepbus.config import ipvs_drivers
 from keepbus.config.model import IpvsSection
@@ -152,14 +153,25 @@ class TestReload:
         assert [state.name for state in play.told(contract.VirtualServer)] == ["[172.16.1.253]:tcp:80"]
 
     @pytest.mark.parametrize("unchanged", [1, 1000])
-    def test_one_change_costs_one_command_beside_any_number_of_others(self, unchanged: int) -> None:
+    def test_one_change_costs_one_command_beside_any_number_of_others(
+        self, unchanged: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         others = [virtual(real(A), address=f"10.0.{each >> 8}.{each & 255}") for each in range(unchanged)]
         play = started(PAIR, *others)
         play.wait(10)
         play.take()
         play.turns.clear()
         play.effects.clear()
+        evaluated: list[str] = []
+        evaluate = Pool.evaluate
+
+        def counted(pool: Pool, *arguments: Any, **options: Any) -> bool:
+            evaluated.append(pool.name)
+            return evaluate(pool, *arguments, **options)
+
+        monkeypatch.setattr(Pool, "evaluate", counted)
         play.configure(virtual(real(A), real(B, 3), sorry=SORRY), *others)
+        assert evaluated == [PAIR.name]
         assert play.take() == [f"-e {S} -r {B}:80 -g -w 3"]
         assert len(play.of(Write)) == 1
         assert not play.of(ReadTable)
