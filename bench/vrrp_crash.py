@@ -55,13 +55,19 @@ class Master:
         if isinstance(self.router, Keepalived):
             pid = self.router.vrrp_pid()
             os.kill(pid, signal.SIGKILL)
-            # It waits longer and longer before it starts another one.
-            wait_for("another child", lambda: self.router.vrrp_pid() != pid, 120)  # type: ignore[attr-defined]
+            wait_for("another child", lambda: self.router.vrrp_pid() != pid)  # type: ignore[attr-defined]
             return
         assert isinstance(self.router, Keepbus)
         self.router.kill()
         self.router.process = self._standby
         self._start_standby()
+
+    def settle(self) -> None:
+        """Be as before the crash: keepalived waits longer with each crash before it starts another child."""
+        if isinstance(self.router, Keepalived):
+            self.router.stop()
+            urgent.start(self.router)
+            wait_for("the master", lambda: self.router.has(VIP), 60)
 
     def _start_standby(self) -> None:
         if isinstance(self.router, Keepbus):
@@ -118,6 +124,7 @@ def measure(kind: type[Router], interval_s: float, rounds: int, directory: Path)
             around = [at for at in answered if crashed_at - 0.1 < at < quiet_at + 20]
             gaps = [later - earlier for earlier, later in pairwise(around)]
             silences_ms.append((max(gaps, default=quiet_at - crashed_at)) * 1000)
+            master.settle()
         spaces.stop(pinger)
     return takeovers, silences_ms
 
