@@ -106,9 +106,7 @@ def measure(kind: type[Router], interval_s: float, rounds: int, directory: Path)
         urgent.start(two)
         time.sleep(5 * interval_s + 2)
         pings = directory / "pings"
-        pinger = spaces.start(
-            ends["cli"], ["chrt", "-f", "10", "ping", "-n", "-D", "-i", f"{PING_S}", VIP], pings
-        )
+        pinger = spaces.start(ends["cli"], ["ping", "-n", "-D", "-i", f"{PING_S}", VIP], pings)
         takeovers, silences_ms = 0, []
         for _ in range(rounds):
             time.sleep(1.5 + interval_s)  # the next standby is there
