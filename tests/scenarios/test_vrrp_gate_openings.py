@@ -24,6 +24,23 @@ def gated(**fields: Any) -> Router:
     return Router(version=3, advert_interval_us=100_000, **fields)
 
 
+def several(count: int, *, one_better_than_the_other: bool = False) -> Router:
+    """Instances at 0.1 s with an address each; those of other priorities become master 0.4 ms apart."""
+    return Router(
+        *(
+            config(
+                name=f"VI_{n}",
+                virtual_router_id=n,
+                version=3,
+                advert_interval_us=100_000,
+                priority=100 + n if one_better_than_the_other else 100,
+                virtual_addresses=(VirtualAddress(address=f"192.0.2.{n}", prefix=24, interface="eth0"),),
+            )
+            for n in range(1, count + 1)
+        )
+    )
+
+
 def test_r_l3_below_a_second_adverts_open_a_gate() -> None:
     router = gated()
     vip = ipv4.pack(VIP)
@@ -64,18 +81,7 @@ def test_r_l4_a_refused_advert_does_not_keep_the_gate_open() -> None:
 
 
 def test_r_l3_the_gate_closes_with_the_first_lease_that_ends_and_opens_for_the_others() -> None:
-    one, two = (
-        config(
-            name=f"VI_{n}",
-            virtual_router_id=n,
-            version=3,
-            advert_interval_us=100_000,
-            priority=100,
-            virtual_addresses=(VirtualAddress(address=f"192.0.2.{n}", prefix=24, interface="eth0"),),
-        )
-        for n in (1, 2)
-    )
-    router = Router(one, two)
+    router = several(2)
     start = router.become_master()
     key = router.instance.key
     router.at(start + 0.05)
@@ -101,18 +107,7 @@ def test_r_l4_who_resumes_and_cannot_send_has_what_is_left_of_the_lease() -> Non
 
 
 def test_r_l3_one_transaction_for_all_adverts_of_a_turn() -> None:
-    router = Router(
-        *(
-            config(
-                name=f"VI_{n}",
-                virtual_router_id=n,
-                version=3,
-                advert_interval_us=100_000,
-                virtual_addresses=(VirtualAddress(address=f"192.0.2.{n}", prefix=24, interface="eth0"),),
-            )
-            for n in range(1, 9)
-        )
-    )
+    router = several(8)
     start = router.become_master()
     router.at(start + 0.15)
     scene = router.play.at(start + 0.25)
@@ -123,19 +118,7 @@ def test_r_l3_one_transaction_for_all_adverts_of_a_turn() -> None:
 
 def test_r_l3_adverts_wait_a_third_of_their_interval_for_one_another() -> None:
     """A transaction for many costs a tenth of one for each; the first one after a pause waits for nobody."""
-    router = Router(
-        *(
-            config(
-                name=f"VI_{n}",
-                virtual_router_id=n,
-                version=3,
-                advert_interval_us=100_000,
-                priority=100 + n,
-                virtual_addresses=(VirtualAddress(address=f"192.0.2.{n}", prefix=24, interface="eth0"),),
-            )
-            for n in range(1, 5)
-        )
-    )
+    router = several(4, one_better_than_the_other=True)
     start = router.become_master()
     opened: list[int] = []
     sent: list[int] = []
@@ -150,14 +133,7 @@ def test_r_l3_adverts_wait_a_third_of_their_interval_for_one_another() -> None:
 
 
 def test_masters_fall_into_step_and_no_advert_is_ever_late() -> None:
-    router = Router(
-        *(
-            config(
-                name=f"VI_{n}", virtual_router_id=n, version=3, advert_interval_us=100_000, priority=100 + n
-            )
-            for n in range(1, 9)
-        )
-    )
+    router = several(8, one_better_than_the_other=True)
     start = router.become_master()
     sent: dict[str, list[int]] = {}
     for tenth_ms in range(1, 5000):
