@@ -26,13 +26,15 @@ from typing import NamedTuple
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "netns"))
 
-from vrrp_nodes import KEEPBUS_VRRP, Keepalived, Keepbus, Router, instance, vrrp_instance
+from vrrp_nodes import KEEPBUS_VRRP, Keepalived, Keepbus, Router
 
+from bench import _routers
+from bench._routers import VirtualRouter
 from bench.ending import end_on_signals
 from keepbus.testing.namespaces import Namespaces
 
 HUB = KEEPBUS_VRRP.with_name("keepbus-hub")
-INTERVAL_US = 100_000
+INTERVAL_S = 0.1
 INTERFACE = "vrrp0"
 KINDS: tuple[type[Router], ...] = (Keepalived, Keepbus)
 _SETTLING_S = 8.0
@@ -48,41 +50,19 @@ def build(
     # A busy machine must not make the backup stand up: what is measured is the quiet state.
     down = (3, 100)[side]
     router = kind(spaces, space, INTERFACE, directory)
-    numbers = range(1, instances + 1)
-    if isinstance(router, Keepbus):
-        router.configure(
-            *(
-                instance(
-                    INTERFACE,
-                    f"10.8.{number}.1/32",
-                    name=f"VI_{number}",
-                    virtual_router_id=number,
-                    version=3,
-                    priority=priority,
-                    advert_interval_us=INTERVAL_US,
-                    down_timer_adverts=down,
-                )
-                for number in numbers
+    _routers.configure(
+        router,
+        [
+            VirtualRouter(
+                INTERFACE, f"10.8.{number}.1/32", priority, INTERVAL_S, number, f"VI_{number}", down
             )
-        )
+            for number in range(1, instances + 1)
+        ],
+    )
+    if isinstance(router, Keepbus):
         spaces.start(space, [str(HUB), "-r", str(directory)], directory / "hub.output")
         router.start("--log-level", "error")
-    elif isinstance(router, Keepalived):
-        router.configure(
-            *(
-                vrrp_instance(
-                    INTERFACE,
-                    f"virtual_router_id {number}",
-                    f"priority {priority}",
-                    "advert_int 0.1",
-                    f"down_timer_adverts {down}",
-                    name=f"VI_{number}",
-                    addresses=[f"10.8.{number}.1/32"],
-                )
-                for number in numbers
-            ),
-            global_defs=["  vrrp_version 3"],
-        )
+    else:
         router.start()
     return router
 
@@ -188,7 +168,7 @@ def main(argv: Sequence[str] = ()) -> None:
     args = parser.parse_args(argv)
     end_on_signals()
     os.nice(-15)  # all of them: else a busy machine would make masters step down
-    per_second = args.instances * 1_000_000 / INTERVAL_US
+    per_second = args.instances / INTERVAL_S
     costs: dict[tuple[str, str, str], list[float]] = {}
     with tempfile.TemporaryDirectory() as directory, Namespaces("vrb") as spaces:
         pairs = [Pair(spaces, (sender, receiver), Path(directory)) for sender in KINDS for receiver in KINDS]

@@ -27,9 +27,10 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "netns"))
 
-from vrrp_nodes import Keepalived, Keepbus, Router, Wire, instance, vrrp_instance, wait_for
+from vrrp_nodes import Keepalived, Keepbus, Router, Wire, wait_for
 
-from bench import urgent
+from bench import _routers
+from bench._routers import VirtualRouter
 from bench.ending import end_on_signals
 from keepbus.testing.namespaces import Namespaces
 
@@ -47,7 +48,7 @@ class Master:
 
     def start(self) -> None:
         """With its standby, where there is one."""
-        urgent.start(self.router)
+        _routers.start(self.router)
         self._start_standby()
 
     def crash(self) -> None:
@@ -66,27 +67,14 @@ class Master:
         """Be as before the crash: keepalived waits longer with each crash before it starts another child."""
         if isinstance(self.router, Keepalived):
             self.router.stop()
-            urgent.start(self.router)
+            _routers.start(self.router)
             wait_for("the master", lambda: self.router.has(VIP), 60)
 
     def _start_standby(self) -> None:
         if isinstance(self.router, Keepbus):
             active = self.router.process
-            urgent.start(self.router, "--standby")
+            _routers.start(self.router, "--standby")
             self.router.process, self._standby = active, self.router.process
-
-
-def configure(router: Router, interval_s: float, priority: int) -> None:
-    """One instance, VRRP version 3."""
-    if isinstance(router, Keepbus):
-        interval_us = round(interval_s * 1e6)
-        fields = {"version": 3, "advert_interval_us": interval_us, "priority": priority}
-        router.configure(instance(INTERFACE, f"{VIP}/24", **fields))
-    elif isinstance(router, Keepalived):
-        lines = ("virtual_router_id 51", f"priority {priority}", f"advert_int {interval_s:g}")
-        router.configure(
-            vrrp_instance(INTERFACE, *lines, addresses=[f"{VIP}/24"]), global_defs=["  vrrp_version 3"]
-        )
 
 
 def measure(kind: type[Router], interval_s: float, rounds: int, directory: Path) -> tuple[int, list[float]]:
@@ -99,11 +87,11 @@ def measure(kind: type[Router], interval_s: float, rounds: int, directory: Path)
         wire = Wire(spaces, ends["cli"], INTERFACE, directory / "wire")
         one, two = (kind(spaces, ends[name], INTERFACE, directory / name) for name in ("one", "two"))
         for router, priority in ((one, 200), (two, 100)):
-            configure(router, interval_s, priority)
+            _routers.configure(router, [VirtualRouter(INTERFACE, f"{VIP}/24", priority, interval_s)])
         master = Master(one)
         master.start()
         wait_for("the master", lambda: one.has(VIP))
-        urgent.start(two)
+        _routers.start(two)
         time.sleep(5 * interval_s + 2)
         pings = directory / "pings"
         pinger = spaces.start(ends["cli"], ["ping", "-n", "-D", "-i", f"{PING_S}", VIP], pings)

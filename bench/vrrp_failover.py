@@ -20,9 +20,10 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "netns"))
 
-from vrrp_nodes import Keepalived, Keepbus, Router, Wire, instance, vrrp_instance, wait_for
+from vrrp_nodes import Keepalived, Keepbus, Router, Wire, wait_for
 
-from bench import urgent
+from bench import _routers
+from bench._routers import VirtualRouter
 from bench.ending import end_on_signals
 from keepbus.testing.namespaces import Namespaces
 
@@ -40,21 +41,13 @@ class Bench:
         self.wire = Wire(spaces, other, "vrrp0", directory / "wire")
         self.master = Keepbus(spaces, one, "vrrp0", directory / "a")
         self.backup = kind(spaces, other, "vrrp0", directory / "b")
-        fields = {"version": 3, "advert_interval_us": round(interval_s * 1e6)}
-        self.master.configure(instance("vrrp0", f"{VIP}/24", priority=254, **fields))
-        if isinstance(self.backup, Keepbus):
-            self.backup.configure(instance("vrrp0", f"{VIP}/24", priority=PRIORITY, **fields))
-        elif isinstance(self.backup, Keepalived):
-            lines = ("virtual_router_id 51", f"priority {PRIORITY}", f"advert_int {interval_s:g}")
-            self.backup.configure(
-                vrrp_instance("vrrp0", *lines, addresses=[f"{VIP}/24"]),
-                global_defs=["  vrrp_version 3"],
-            )
+        for router, priority in ((self.master, 254), (self.backup, PRIORITY)):
+            _routers.configure(router, [VirtualRouter("vrrp0", f"{VIP}/24", priority, interval_s)])
 
     def elect(self) -> None:
         """The master advertises, the backup is quiet."""
         started_at = time.time()
-        urgent.start(self.master)
+        _routers.start(self.master)
         wait_for("the master", lambda: self.wire.adverts(MASTER, since=started_at))
 
     def takeover_overshoot_ms(self) -> float:
@@ -83,7 +76,7 @@ def main(argv: Sequence[str] = ()) -> None:
         for kind in (Keepalived, Keepbus):
             with Namespaces("vrf") as spaces, tempfile.TemporaryDirectory() as directory:
                 bench = Bench(kind, interval_s, spaces, Path(directory))
-                urgent.start(bench.backup)
+                _routers.start(bench.backup)
                 time.sleep(1)
                 values = []
                 for _ in range(args.rounds):

@@ -25,9 +25,10 @@ from typing import NamedTuple
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "netns"))
 
-from vrrp_nodes import Keepalived, Keepbus, Router, instance, vrrp_instance, wait_for
+from vrrp_nodes import Keepalived, Keepbus, Router, wait_for
 
-from bench import urgent
+from bench import _routers
+from bench._routers import VirtualRouter
 from bench.ending import end_on_signals
 from keepbus.testing.namespaces import Namespaces
 
@@ -53,36 +54,20 @@ class Fleet(NamedTuple):
             for interface in self.interfaces
             for number in range(1, PER_INTERFACE + 1)
         ][: self.instances]  # fmt: skip
-        if isinstance(router, Keepbus):
-            router.configure(
-                *(
-                    instance(
-                        interface,
-                        f"10.{100 + at // PER_INTERFACE}.{number}.1/32",
-                        name=f"VI_{at}",
-                        virtual_router_id=number,
-                        version=3,
-                        priority=priority,
-                        advert_interval_us=round(self.interval_s * 1e6),
-                    )
-                    for at, (interface, number) in enumerate(places)
+        _routers.configure(
+            router,
+            [
+                VirtualRouter(
+                    interface,
+                    f"10.{100 + at // PER_INTERFACE}.{number}.1/32",
+                    priority,
+                    self.interval_s,
+                    number,
+                    f"VI_{at}",
                 )
-            )
-        elif isinstance(router, Keepalived):
-            router.configure(
-                *(
-                    vrrp_instance(
-                        interface,
-                        f"virtual_router_id {number}",
-                        f"priority {priority}",
-                        f"advert_int {self.interval_s:g}",
-                        name=f"VI_{at}",
-                        addresses=[f"10.{100 + at // PER_INTERFACE}.{number}.1/32"],
-                    )
-                    for at, (interface, number) in enumerate(places)
-                ),
-                global_defs=["  vrrp_version 3"],
-            )
+                for at, (interface, number) in enumerate(places)
+            ],
+        )
 
 
 def held(router: Router) -> int:
@@ -114,9 +99,9 @@ def quiet(kind: type[Router], fleet: Fleet, seconds: float, directory: Path) -> 
         )
         fleet.configure(one_router, 200)
         fleet.configure(two_router, 100)
-        urgent.start(one_router, "--log-level", "error")
+        _routers.start(one_router, "--log-level", "error")
         wait_for("all addresses", lambda: held(one_router) == fleet.instances, 120)
-        urgent.start(two_router, "--log-level", "error")
+        _routers.start(two_router, "--log-level", "error")
         time.sleep(12)  # the second announcements come 5 s after a takeover
         before = sent(one_router, fleet.interfaces), sent(two_router, fleet.interfaces)
         began = time.monotonic()
@@ -135,7 +120,7 @@ def start_s(kind: type[Router], fleet: Fleet, directory: Path) -> float:
         router = kind(spaces, name, fleet.interfaces[0], directory)
         fleet.configure(router, 254)
         began = time.monotonic()
-        urgent.start(router, "--log-level", "error")
+        _routers.start(router, "--log-level", "error")
         wait_for("all addresses", lambda: held(router) == fleet.instances, 60)
         return time.monotonic() - began
 
