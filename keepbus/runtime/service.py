@@ -21,7 +21,7 @@ import zmq
 from keepbus.bus.client import Listener, Speaker
 from keepbus.contracts.common import Service as ServiceState
 from keepbus.contracts.common import Status
-from keepbus.runtime import generation, oom, prctl, privileges
+from keepbus.runtime import collector, generation, oom, prctl, privileges
 from keepbus.runtime.backoff import SETTLED_NS, Backoff
 from keepbus.runtime.lock import Lock
 from keepbus.runtime.log import Logger
@@ -150,10 +150,12 @@ class Service:
         self.loop.every(BEAT_NS, self._beat)
         self.loop.every(_REPEAT_NS, lambda _now_ns: void(self.speaker.repeat()))
         self._adopt_until_ns = boottime_ns() + _ADOPTION_NS
+        collector.watch()
         first = self._first
         if not first or self._generation != generation.current(self.run_dir):
-            first = [*self.load(), *(event for event in first if type(event) is BusMessage)]
-            gc.collect()
+            collector.settle()
+            with collector.building():
+                first = [*self.load(), *(event for event in first if type(event) is BusMessage)]
             gc.freeze()
         if self._section is not None and not any(type(event) is Configured for event in first):
             sys.exit(EXIT_CONFIGURATION)

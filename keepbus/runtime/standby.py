@@ -10,7 +10,6 @@ It speaks as `NAME-standby` and holds the lock of that name, so there is one sta
 from __future__ import annotations
 
 import _thread
-import gc
 import os
 import sys
 import time
@@ -21,6 +20,7 @@ from keepbus.bus.client import Speaker
 from keepbus.contracts.common import Service as ServiceState
 from keepbus.contracts.common import Status
 from keepbus.contracts.message import Kind
+from keepbus.runtime import collector
 from keepbus.runtime.lock import Lock
 from keepbus.runtime.loop import Loop
 from keepbus.runtime.machine import BusMessage, Configured, Effect, Event, StopRequested
@@ -72,8 +72,7 @@ class Standby:
         loop.every(BEAT_NS, self._beat)
         loop.every(_REPEAT_NS, self._repeat)
         self._beat(0)
-        gc.collect()
-        gc.freeze()
+        collector.settle()
         _thread.start_new_thread(_await, (self._lock, free))
         loop.run(self, lambda _effect, _now_ns: None)
         os.close(free)

@@ -294,7 +294,9 @@ class Machine:
             effects.append(Log("info", "starts anew: what `fwmark` asks for was given up"))
             self._stop(effects)
             return
-        removed = [course for course in self._courses.values() if wanted.get(course.check.id) != course.check]
+        # What was taken over from the last configuration is the same object; to compare fields takes long.
+        replaced = (course for name, course in self._courses.items() if wanted.get(name) is not course.check)
+        removed = [course for course in replaced if wanted.get(course.check.id) != course.check]
         for course in removed:
             self._remove(course, wanted, effects)
         known = {measured(course.check): course for course in removed}
