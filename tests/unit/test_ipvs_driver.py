@@ -86,6 +86,31 @@ class TestDryRun:
         (outcome,) = driver.write([remove, add, add, remove])
         assert [bool(error) for error in outcome.errors] == [True, False, True, False]
 
+    def test_the_file_is_the_table_whoever_wrote_or_removed_it(self, tmp_path: Path) -> None:
+        path = tmp_path / "dry-run.json"
+        driver, other = DryRun(path), DryRun(path)
+        one, two = (only_entry(pool_of(virtual(address=address))) for address in ("192.0.2.1", "192.0.2.2"))
+        driver.write(difference(one, None))
+        other.write(difference(two, None))
+        assert [found.entry() for (reading,) in [driver.read()] for found in reading.services] == [one, two]
+        driver.write(difference(None, one))
+        assert [found.entry() for (reading,) in [other.read()] for found in reading.services] == [two]
+        path.unlink()
+        (reading,) = driver.read()
+        assert reading.services == ()
+        driver.write(difference(one, None))
+        (reading,) = DryRun(path).read()
+        assert [found.entry() for found in reading.services] == [one]
+
+    def test_what_cannot_be_written_is_not_there(self, tmp_path: Path) -> None:
+        path = tmp_path / "file" / "dry-run.json"
+        path.parent.touch()
+        driver = DryRun(path)
+        (outcome,) = driver.write(difference(only_entry(pool_of(virtual())), None))
+        assert [error.startswith(f"cannot write {path}") for error in outcome.errors] == [True]
+        (reading,) = driver.read()
+        assert reading.services == ()
+
     @pytest.mark.parametrize("content", ["", "{", "[{}]", '[{"key": [1]}]', "7"])
     def test_damaged_file_is_an_empty_table(self, tmp_path: Path, content: str) -> None:
         path = tmp_path / "dry-run.json"

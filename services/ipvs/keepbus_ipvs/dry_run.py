@@ -1,7 +1,12 @@
-"""A driver that writes nothing to the kernel: its table is a file that can be looked at."""
+"""A driver that writes nothing to the kernel: its table is a file that can be looked at.
+
+Law of this file: the file is the table, whoever wrote it. As long as it is the one that was written last it
+is not read again, and the text of a service that is as it was is at hand.
+"""
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -10,7 +15,7 @@ from keepbus_ipvs import memory, words
 from keepbus_ipvs.diff import Command, Verb, apply
 from keepbus_ipvs.events import SettingsRead, SettingsWritten, TableRead, Written
 from keepbus_ipvs.settings import Act, Adjustment, Daemon, Seconds
-from keepbus_ipvs.table import Destination, Entry, FoundDestination, FoundService, Table
+from keepbus_ipvs.table import Destination, Entry, FoundDestination, FoundService, ServiceKey, Table
 
 KERNEL_TIMEOUTS = (900, 120, 300)
 
@@ -22,6 +27,10 @@ class DryRun:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._table: Table = {}
+        self._texts: dict[ServiceKey, str] = {}
+        self._stamp: tuple[int, int] | None = None
+        """Of the file that holds this table; None: of none."""
         self._daemons: dict[int, Daemon] = {}
         self._timeouts: Seconds = KERNEL_TIMEOUTS
 
@@ -35,9 +44,16 @@ class DryRun:
         """Change the file, refusing what the kernel would refuse for what is there (V8, V9)."""
         table = self._load()
         errors = [_carry_out(table, command) for command in commands]
+        for key in {command.service.key for command in commands}:
+            if key in table:
+                self._texts[key] = _text(table[key])
+            else:
+                self._texts.pop(key, None)
         try:
-            memory.save(self._path, [_to_plain(entry) for entry in table.values()])
+            memory.replace(self._path, "[\n{}\n]\n".format(",\n".join(self._texts.values())))
+            self._stamp = self._stamp_now()
         except OSError as error:
+            self._stamp = None
             errors = [f"cannot write {self._path}: {error.strerror}"] * len(errors)
         return [Written(tuple(errors), time.time_ns())]
 
@@ -60,11 +76,23 @@ class DryRun:
         """Nothing is held."""
 
     def _load(self) -> Table:
+        stamp = self._stamp_now()
+        if stamp is None or stamp != self._stamp:
+            try:
+                found = [memory.service_from_plain(item) for item in memory.load(self._path) or ()]
+            except (KeyError, TypeError, ValueError):
+                found = []
+            self._table = {service.service.key: service.entry() for service in found}
+            self._texts = {key: _text(entry) for key, entry in self._table.items()}
+            self._stamp = stamp
+        return self._table
+
+    def _stamp_now(self) -> tuple[int, int] | None:
         try:
-            found = [memory.service_from_plain(item) for item in memory.load(self._path) or ()]
-        except (KeyError, TypeError, ValueError):
-            return {}
-        return {service.service.key: service.entry() for service in found}
+            status = self._path.stat()
+        except OSError:
+            return None
+        return status.st_ino, status.st_mtime_ns
 
 
 def _carry_out(table: Table, command: Command) -> str:
@@ -88,12 +116,14 @@ def _found(entry: Entry) -> FoundService:
     return FoundService(entry.service, tuple(map(FoundDestination, entry.destinations.values())))
 
 
-def _to_plain(entry: Entry) -> dict[str, object]:
-    return {"ipvsadm": _lines(entry), **memory.service_to_plain(_found(entry))}
+def _text(entry: Entry) -> str:
+    """The entry as JSON, on top of it the lines that `ipvsadm -Ln` would show."""
+    lines = ",\n  ".join(map(json.dumps, _lines(entry)))
+    data = json.dumps(memory.service_to_plain(_found(entry)))
+    return f'{{"ipvsadm": [\n  {lines}],\n {data[1:]}'
 
 
 def _lines(entry: Entry) -> list[str]:
-    """The entry as `ipvsadm -Ln` shows it."""
     key = entry.service.key
     protocol = words.PROTOCOLS.get(key.protocol, "?").upper()
     first = f"{protocol}  {words.of_endpoint(key)} {entry.service.scheduler}"

@@ -49,9 +49,14 @@ def load(path: Path) -> Any:
 
 def save(path: Path, data: Any) -> None:
     """Replace a JSON file in one step; raises OSError."""
+    replace(path, json.dumps(data, indent=1))
+
+
+def replace(path: Path, text: str) -> None:
+    """Replace a file in one step; raises OSError."""
     path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
     fresh = path.with_name(f".{path.name}.new")
-    fresh.write_text(json.dumps(data, indent=1), encoding="utf-8")
+    fresh.write_text(text, encoding="utf-8")
     os.replace(fresh, path)
 
 
