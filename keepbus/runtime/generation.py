@@ -7,13 +7,12 @@ or the new one. Services load their own section and nothing else.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import json
 import os
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 from keepbus.config.model import (
     CheckerSection,
@@ -84,66 +83,6 @@ def load(run_dir: Path, section: str, cls: type[SectionT]) -> tuple[int, Section
         ) from None
 
 
-class Loader(Generic[SectionT]):
-    """Loads one section again and again, and only what changed since the last time.
-
-    The elements of a list stand on a line each. Lines that are as they were are not read, and stand for the
-    very objects that they stood for before.
-    """
-
-    def __init__(self, run_dir: Path, section: str, cls: type[SectionT]) -> None:
-        self._run_dir = run_dir
-        self._name = section
-        self._cls = cls
-        self._lists: dict[str, list[str]] = {}
-        self._section: SectionT | None = None
-
-    def load(self) -> tuple[int, SectionT]:
-        """As `load`."""
-        found = self._quickly()
-        if found is None:
-            number, section = load(self._run_dir, self._name, self._cls)
-        else:
-            number, section = found
-        self._section = section
-        return number, section
-
-    def _quickly(self) -> tuple[int, SectionT] | None:
-        """By comparison with the last time; None when that does not do."""
-        before, self._section = self._section, None
-        try:
-            directory = (self._run_dir / "config" / "current").resolve(strict=True)
-            text = (directory / f"{self._name}.json").read_text(encoding="utf-8")
-            earlier, self._lists = self._lists, _lists(text)
-            section = None if before is None else self._changed(before, text, earlier)
-            return None if section is None else (int(directory.name), section)
-        except (OSError, ValueError, SchemaError):
-            self._lists = {}
-            return None
-
-    def _changed(self, before: SectionT, text: str, earlier: dict[str, list[str]]) -> SectionT | None:
-        """The section with what is the same taken over; None when the file has no lines to compare."""
-        if not earlier:
-            return None
-        small = text
-        kept: dict[str, tuple[tuple[Any, ...], tuple[Any, ...]]] = {}
-        for name, lines in self._lists.items():
-            old = earlier.get(name, [])
-            objects: tuple[Any, ...] = getattr(before, name)
-            if len(old) != len(objects):
-                return None
-            head = _common(old, lines)
-            tail = _common(old[head:][::-1], lines[head:][::-1])
-            kept[name] = objects[:head], objects[len(objects) - tail :] if tail else ()
-            middle = lines[head : len(lines) - tail]
-            small = small.replace("\n".join(_framed(name, lines)), "\n".join(_framed(name, middle)), 1)
-        section = from_plain(self._cls, json.loads(small))
-        values: Any = {name: head + getattr(section, name) + tail for name, (head, tail) in kept.items()}
-        plain: Any = section
-        built: SectionT = dataclasses.replace(plain, **values)
-        return built
-
-
 def load_all(run_dir: Path) -> tuple[int, Configuration]:
     """The current generation's number and the whole of it; raises NoConfigurationError."""
     current = run_dir / "config" / "current"
@@ -208,7 +147,7 @@ def _read(directory: Path, section: str, cls: type[SectionT]) -> SectionT:
 
 
 def _text(section: Any) -> str:
-    """A section as JSON; each element of its lists on a line of its own, for `Loader`."""
+    """A section as JSON; each element of its lists on a line of its own, for loader.py."""
     fields = []
     for name, value in to_sparse(section).items():
         if isinstance(value, list) and value:
@@ -225,29 +164,6 @@ def _framed(name: str, lines: Sequence[str]) -> Iterator[str]:
         yield f"{line},"
     yield from lines[-1:]
     yield "]"
-
-
-def _lists(text: str) -> dict[str, list[str]]:
-    """The elements of each list that `_text` wrote, as text."""
-    found: dict[str, list[str]] = {}
-    current: list[str] | None = None
-    for line in text.split("\n"):
-        if current is None:
-            if line.endswith(": ["):
-                current = found.setdefault(json.loads(line[:-3]), [])
-        elif line in ("]", "],"):
-            current = None
-        else:
-            current.append(line.removesuffix(","))
-    return found
-
-
-def _common(one: Sequence[str], other: Sequence[str]) -> int:
-    """How many elements from the first on are the same."""
-    for index, (mine, yours) in enumerate(zip(one, other, strict=False)):
-        if mine != yours:
-            return index
-    return min(len(one), len(other))
 
 
 def _forbidden(run_dir: Path) -> str:

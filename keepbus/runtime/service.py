@@ -23,6 +23,7 @@ from keepbus.contracts.common import Service as ServiceState
 from keepbus.contracts.common import Status
 from keepbus.runtime import collector, generation, oom, prctl, privileges
 from keepbus.runtime.backoff import SETTLED_NS, Backoff
+from keepbus.runtime.loader import Loader
 from keepbus.runtime.lock import Lock
 from keepbus.runtime.log import Logger
 from keepbus.runtime.loop import Loop, Perform, boottime_ns
@@ -110,7 +111,7 @@ class Service:
         self._section: type[Any] | None = section
         of = of or name
         self._part = part
-        self._loader = generation.Loader(self.run_dir, of, section or object)
+        self._loader = Loader(self.run_dir, of, section or object)
         self._generation = 0
         self._status = Status.STARTING
         self._detail = "starting"

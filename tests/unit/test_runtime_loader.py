@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +18,8 @@ from keepbus.config.model import (
     VirtualServer,
 )
 from keepbus.runtime import generation
-from keepbus.runtime.generation import Loader, NoConfigurationError
+from keepbus.runtime.generation import NoConfigurationError
+from keepbus.runtime.loader import Loader
 
 AWKWARD = Script(argv=("/bin/x", '],\n"]', "{\n", "}, {", ": ["))
 
@@ -47,6 +49,43 @@ def test_one_change_leaves_all_others_the_same_objects(tmp_path: Path) -> None:
     assert (number, after) == (2, IpvsSection(virtual_servers=servers(1, 9, 3, 4), drain_s=7))
     kept = [new is old for new, old in zip(after.virtual_servers, before.virtual_servers, strict=True)]
     assert kept == [True, False, True, True]
+
+
+@pytest.mark.parametrize("others", [1, 1000])
+def test_changes_far_apart_leave_what_is_between_the_same_objects(tmp_path: Path, others: int) -> None:
+    between = range(10, 10 + others)
+    loader = Loader(tmp_path, "ipvs", IpvsSection)
+    write(tmp_path, IpvsSection(virtual_servers=servers(1, 2, *between, 3)))
+    _, before = loader.load()
+    # Its generation is gone by the next load.
+    shutil.rmtree(tmp_path / "config" / "1")
+    write(tmp_path, IpvsSection(virtual_servers=servers(2, 4, *between, 3, 5)))
+    _, after = loader.load()
+    assert after == IpvsSection(virtual_servers=servers(2, 4, *between, 3, 5))
+    fresh = [new for new in after.virtual_servers if not any(new is old for old in before.virtual_servers)]
+    assert fresh == list(servers(4, 5))
+
+
+def test_a_file_that_somebody_wrote_to_is_no_measure(tmp_path: Path) -> None:
+    loader = Loader(tmp_path, "ipvs", IpvsSection)
+    section = IpvsSection(virtual_servers=servers(1, 2))
+    write(tmp_path, section)
+    loader.load()
+    write(tmp_path, section)
+    for number in (1, 2):
+        file = tmp_path / "config" / str(number) / "ipvs.json"
+        file.write_text(file.read_text().replace("192.0.2.1", "192.0.2.3"))
+    assert loader.load() == generation.load(tmp_path, "ipvs", IpvsSection) != (2, section)
+
+
+def test_one_file_is_kept_open_and_no_more(tmp_path: Path) -> None:
+    loader = Loader(tmp_path, "ipvs", IpvsSection)
+    open_files = []
+    for number in range(1, 5):
+        write(tmp_path, IpvsSection(virtual_servers=servers(number)))
+        loader.load()
+        open_files.append(len(list(Path("/proc/self/fd").iterdir())))
+    assert open_files == open_files[:1] * 4
 
 
 def test_r_f87_whatever_the_reloads_it_is_what_a_cold_start_would_load(tmp_path: Path) -> None:
