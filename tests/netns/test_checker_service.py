@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import socket
-import ssl
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from checker_node import Node
-from checker_servers import HELLO, Server, answer, check, page, reset, tls_context
+from checker_servers import HELLO, Server, answer, check
 
-from keepbus.config.model import Check, CheckKind
+from keepbus.config.model import CheckKind
 from keepbus.contracts.checker import Verdict
 from keepbus.contracts.common import Status
 
@@ -146,111 +145,6 @@ def test_a_stopped_checker_leaves_its_verdicts(node: Node, server: Server) -> No
     node.checker.terminate()
     assert node.checker.wait(5) == 0
     assert None not in node.bodies("verdict")
-
-
-# Servers that mean harm (R-F78)
-
-
-def endless_head(connection: socket.socket, _request: bytes) -> None:
-    connection.sendall(b"HTTP/1.1 200 OK\r\n")
-    while True:
-        connection.sendall(b"X-Filler: " + b"y" * 1000 + b"\r\n")
-
-
-def endless_line(connection: socket.socket, _request: bytes) -> None:
-    while True:
-        connection.sendall(b"\x00\xffgarbage " * 1000)
-
-
-def endless_body(connection: socket.socket, _request: bytes) -> None:
-    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 10000000000\r\n\r\n")
-    while True:
-        connection.sendall(bytes(65536))
-
-
-def dribble(connection: socket.socket, _request: bytes) -> None:
-    connection.sendall(b"HTTP/1.1 200 OK\r\nX: ")
-    while True:
-        time.sleep(0.3)
-        connection.sendall(b"y")
-
-
-def half_close(connection: socket.socket, _request: bytes) -> None:
-    connection.shutdown(socket.SHUT_WR)
-    time.sleep(20)
-
-
-def bad_chunks(connection: socket.socket, _request: bytes) -> None:
-    connection.sendall(
-        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nFFFFFFFFFFFFFFFFFFFF\r\n-1\r\nzz"
-    )
-
-
-def reset_at_once(connection: socket.socket, _request: bytes) -> None:
-    connection.sendall(b"HTTP/1.1 200")
-    reset(connection)
-
-
-def huge_record(connection: socket.socket, _request: bytes) -> None:
-    while True:
-        connection.sendall(b"\x16\x03\x03\xff\xff" + bytes(65535))
-
-
-def tls_dribble(connection: socket.socket, _request: bytes) -> None:
-    while True:
-        connection.sendall(b"\x16")
-        time.sleep(0.3)
-
-
-HOSTILE = {
-    "endless_head": (HTTP, endless_head, Verdict.DOWN, "head longer than 16384 octets"),
-    "endless_line": (HTTP, endless_line, Verdict.DOWN, "head longer than 16384 octets"),
-    "endless_body": (HTTP, endless_body, Verdict.DOWN, "body longer than 67108864 octets"),
-    "dribble": (HTTP, dribble, Verdict.DOWN, "answer not complete within 4 s"),
-    "half_close": (HTTP, half_close, Verdict.DOWN, "no answer, connection closed"),
-    "bad_chunks": (HTTP, bad_chunks, Verdict.UP, "200, 28 octets"),
-    "reset_at_once": (HTTP, reset_at_once, Verdict.DOWN, "connection reset by peer"),
-    "huge_record": (SSL, huge_record, Verdict.DOWN, "TLS handshake failed: "),
-    "tls_dribble": (SSL, tls_dribble, Verdict.DOWN, "TLS handshake failed: "),
-    "tls_endless_head": (SSL, endless_head, Verdict.DOWN, "head longer than 16384 octets"),
-}
-
-
-def test_hostile_servers_cost_neither_memory_nor_anybody_elses_check(node: Node, tmp_path: Path) -> None:
-    tls: ssl.SSLContext = tls_context(tmp_path)
-    listening: list[Server] = []
-    checks: list[Check] = []
-    for name, (kind, behaviour, _verdict, _received) in HOSTILE.items():
-        talks_tls = name == "tls_endless_head"
-        listening.append(Server(behaviour, tls=tls if talks_tls else None, reads=talks_tls or kind is HTTP))
-        settings = {"delay_loop_us": 60_000_000, "connect_timeout_us": 400_000}
-        if name in ("endless_body", "reset_at_once"):
-            settings["connect_timeout_us"] = 3_000_000
-        checks.append(check(kind, listening[-1].port, name=name, url=page("/", digest=""), **settings))
-    friendly = Server(answer(HELLO))
-    listening.append(friendly)
-    checks.append(check(HTTP, friendly.port, name="friendly", delay_loop_us=50_000))
-    node.start(checks)
-    try:
-        node.wait(lambda: bool(node.bodies("service")))
-        at_start = node.memory_kib()
-        node.wait(
-            lambda: all(verdicts(node, one.id)[-1:] not in ([], [Verdict.UNKNOWN]) for one in checks),
-            seconds=60,
-        )
-    finally:
-        for server in listening:
-            server.close()
-    for name, (_kind, _behaviour, verdict, received) in HOSTILE.items():
-        told = node.verdict(name)
-        assert told is not None
-        assert told.evidence is not None
-        assert (told.verdict, told.evidence.received[: len(received)]) == (verdict, received), name
-    assert set(verdicts(node, "friendly")) == {Verdict.UP}
-    # Ten probes at 64 KiB would be less than 1 MiB; the rest is what TLS and a running interpreter take.
-    assert node.memory_kib() - at_start < 8 * 1024
-    friends = node.bodies("verdict", "friendly")
-    assert friends[0].evidence.took_us < 1_000_000
 
 
 @pytest.mark.parametrize("octets", [b"", b"\xc0", b"\x81\xa5check\xa4good"])

@@ -17,7 +17,7 @@ READ_OCTETS = 16 * 1024
 READS_PER_TURN = 4
 """A server that sends without end gets so many reads a turn; then everybody else has his."""
 
-_READ_MASK = READABLE | select.EPOLLRDHUP
+READ_MASK = READABLE | select.EPOLLRDHUP
 """As a mask that came: there is the rest of the answer to read, then its end."""
 
 
@@ -71,7 +71,7 @@ class HttpProbes(Batch[Page]):
                 self._unsent[fd] = request[sent:]
                 watch(fd, WRITABLE)
         for fd in asked:
-            watch(fd, _READ_MASK)
+            watch(fd, READ_MASK)
         return [*self._end(ended), ProbesAdvanced(advanced, "answer")]
 
     def _look(self, ready: Ready) -> list[Event]:
@@ -110,7 +110,7 @@ class HttpProbes(Batch[Page]):
                 if count == READ_OCTETS:
                     continue
                 # That was all for now, and the mask knows whether it was the end; asking would only say so.
-                if mask != _READ_MASK:
+                if mask != READ_MASK:
                     break
             passed, received = answer.end()
             return fd, Outcome.PASSED if passed else Outcome.FAILED, received

@@ -9,18 +9,16 @@ from __future__ import annotations
 
 import contextlib
 import os
-import socket
 import ssl
 from collections.abc import Callable, Iterable
 from functools import cache, lru_cache
-from typing import cast
 
 from keepbus.config.model import Check, TlsClient
 from keepbus.runtime.loop import READABLE, WRITABLE, Loop
 from keepbus.runtime.machine import Event
 from keepbus_checker.answer import Answer
 from keepbus_checker.events import Outcome, ProbesAdvanced
-from keepbus_checker.http import READS_PER_TURN, Page
+from keepbus_checker.http import READ_MASK, READ_OCTETS, READS_PER_TURN, Page
 from keepbus_checker.tcp import End, Socket, error_of, outcome_of, words_of
 
 _Versions = tuple[tuple[int, int], ...]
@@ -88,15 +86,24 @@ def _context(tls: TlsClient, named: bool, _of: _Versions) -> ssl.SSLContext:
 
 
 class TlsProbe:
-    """A GET inside TLS. Each step watches for what the next one needs."""
+    """A GET inside TLS.
+
+    OpenSSL never sees the socket: it would read on for as long as a server sends messages that mean nothing.
+    It gets what one look has read, and what it wants to say is sent before more is read.
+    """
 
     __slots__ = (
         "_answer",
+        "_asked",
         "_buffer",
         "_check",
         "_end",
+        "_incoming",
         "_loop",
+        "_mask",
         "_number",
+        "_outgoing",
+        "_request",
         "_shown",
         "_tls",
         "_unsent",
@@ -120,12 +127,18 @@ class TlsProbe:
         self.sock = sock
         self._loop = loop
         self._end = end
-        self._unsent = page.request
+        self._request = page.request
+        self._asked = False
         self._answer = Answer(page.url)
         self._check = check
         self._shown = shown
         self._buffer = buffer
-        self._tls: ssl.SSLSocket
+        self._incoming = ssl.MemoryBIO()
+        self._outgoing = ssl.MemoryBIO()
+        self._unsent = b""
+        self._mask = 0
+        """What the loop watches for, once there is a connection."""
+        self._tls: ssl.SSLObject
         loop.watch(sock.fileno(), self._connected, WRITABLE)
 
     def _connected(self, mask: int) -> Iterable[Event]:
@@ -134,86 +147,90 @@ class TlsProbe:
         check = self._check
         try:
             settings = context(check.tls, named=bool(check.sni_name))
+            self._tls = settings.wrap_bio(
+                self._incoming, self._outgoing, server_hostname=check.sni_name or None
+            )
         except Unusable as reason:
             return self._end(self._number, Outcome.LOCAL, str(reason))
-        # Wrapping gives the descriptor a new owner, and closes it when that fails.
-        self._loop.unwatch(self.sock.fileno())
-        try:
-            self.sock = self._tls = settings.wrap_socket(
-                cast(socket.socket, self.sock),
-                server_hostname=check.sni_name or None,
-                do_handshake_on_connect=False,
-                suppress_ragged_eofs=not self._answer.url.tls_compliant,
-            )
         except ValueError as error:
             unusable = f"sni_name {check.sni_name} cannot be sent ({error})"
             return self._end(self._number, Outcome.LOCAL, unusable)
-        except OSError as error:
-            return self._failed(error.errno)
-        return self._handshake(mask)
+        return self._go_on()
 
-    def _handshake(self, mask: int) -> Iterable[Event]:
-        try:
-            self._tls.do_handshake()
-        except ssl.SSLWantReadError:
-            self._loop.watch(self.sock.fileno(), self._handshake, READABLE)
-        except ssl.SSLWantWriteError:
-            self._loop.watch(self.sock.fileno(), self._handshake, WRITABLE)
-        except ssl.SSLError as error:
-            return self._end(self._number, Outcome.FAILED, f"TLS handshake failed: {_words(error)}")
-        except OSError as error:
-            return self._failed(error.errno)
-        else:
-            return (*self._shown(self._tls.getpeercert(True) or b""), *self._send(mask))
-        return (ProbesAdvanced((self._number,), "handshake"),)
-
-    def _send(self, _mask: int) -> Iterable[Event]:
-        sent, wanted = 0, WRITABLE
-        try:
-            sent = self._tls.send(self._unsent)
-        except ssl.SSLWantReadError:
-            wanted = READABLE
-        except ssl.SSLWantWriteError:
-            pass
-        except ssl.SSLError as error:
-            return self._end(self._number, Outcome.FAILED, f"TLS failed: {_words(error)}")
-        except OSError as error:
-            return self._failed(error.errno)
-        self._unsent = self._unsent[sent:]
-        fd = self.sock.fileno()
+    def _ready(self, mask: int) -> Iterable[Event]:
+        """Give TLS what came, unless something is still to be sent."""
         if self._unsent:
-            self._loop.watch(fd, self._send, wanted)
-        else:
-            self._loop.watch(fd, self._read)
-        return (ProbesAdvanced((self._number,), "answer"),)
-
-    def _read(self, _mask: int) -> Iterable[Event]:
-        buffer = self._buffer
-        reads = 0
-        # What OpenSSL has decrypted wakes no epoll: it must not be left lying.
-        while reads < READS_PER_TURN or self._tls.pending():
-            reads += 1
+            return self._send(())
+        for _ in range(READS_PER_TURN):
             try:
-                count = self._tls.recv_into(buffer)
-            except ssl.SSLWantReadError:
+                count = self.sock.recv_into(self._buffer)
+            except BlockingIOError:
                 break
-            except ssl.SSLWantWriteError:
-                self._loop.watch(self.sock.fileno(), self._read, READABLE | WRITABLE)
-                break
-            except ssl.SSLError as error:
-                return self._end(self._number, Outcome.FAILED, f"TLS failed: {_words(error)}")
             except OSError as error:
-                return self._failed(error.errno)
+                if not self._asked or self._answer.url.tls_compliant:
+                    return self._failed(error.errno)
+                count = 0  # as in keepalived, whatever ends the stream ends the answer
             if not count:
-                if self._answer.url.tls_compliant:
-                    # Ours is sent at once; the server's has come.
-                    with contextlib.suppress(OSError):
-                        self._tls.unwrap()
-                passed, received = self._answer.end()
-                return self._end(self._number, Outcome.PASSED if passed else Outcome.FAILED, received)
-            if refusal := self._answer.feed(buffer[:count]):
-                return self._end(self._number, Outcome.FAILED, refusal)
-        return (ProbesAdvanced((self._number,), "more"),)
+                self._incoming.write_eof()
+                break
+            self._incoming.write(self._buffer[:count])
+            # That was all for now, and the mask knows whether it was the end.
+            if count < READ_OCTETS and mask == READABLE:
+                break
+        return self._go_on()
+
+    def _go_on(self) -> Iterable[Event]:
+        """Let TLS make what it can of what came."""
+        news: list[Event] = []
+        step = "" if self._asked else "handshake"
+        try:
+            if not self._asked:
+                self._tls.do_handshake()
+                self._tls.write(self._request)
+                self._asked = True
+                step = "answer"
+                news += self._shown(self._tls.getpeercert(True) or b"")
+            while octets := self._tls.read(READ_OCTETS):
+                if refusal := self._answer.feed(octets):
+                    return [*news, *self._end(self._number, Outcome.FAILED, refusal)]
+                step = "more"
+        except ssl.SSLWantReadError:
+            if step:
+                news.append(ProbesAdvanced((self._number,), step))
+            return self._send(news)
+        except ssl.SSLError as error:
+            ragged = isinstance(error, ssl.SSLEOFError) and not self._answer.url.tls_compliant
+            if not (self._asked and ragged):
+                self._say_last()
+                what = "TLS failed" if self._asked else "TLS handshake failed"
+                return [*news, *self._end(self._number, Outcome.FAILED, f"{what}: {_words(error)}")]
+        if self._answer.url.tls_compliant:
+            with contextlib.suppress(ssl.SSLError):
+                self._tls.unwrap()
+            self._say_last()
+        passed, received = self._answer.end()
+        return [*news, *self._end(self._number, Outcome.PASSED if passed else Outcome.FAILED, received)]
+
+    def _send(self, news: Iterable[Event]) -> Iterable[Event]:
+        """Send what TLS wants to say; nothing is read before the server has taken it."""
+        self._unsent += self._outgoing.read()
+        if self._unsent:
+            try:
+                self._unsent = self._unsent[self.sock.send(self._unsent) :]
+            except BlockingIOError:
+                pass
+            except OSError as error:
+                return [*news, *self._failed(error.errno)]
+        mask = WRITABLE if self._unsent else READ_MASK
+        if mask != self._mask:
+            self._mask = mask
+            self._loop.watch(self.sock.fileno(), self._ready, mask)
+        return news
+
+    def _say_last(self) -> None:
+        """An alert or the farewell, if there is one and the server takes it."""
+        with contextlib.suppress(OSError):
+            self.sock.send(self._outgoing.read())
 
     def _failed(self, error: int | None) -> Iterable[Event]:
         return self._end(self._number, outcome_of(error or 0), words_of(error or 0))
