@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, TypeVar
 
 from vrrp_nodes import Keepalived, Keepbus, Router, instance, vrrp_instance
 
-from keepbus.runtime import deployment
+from keepbus.runtime import deployment, urgency
+
+T = TypeVar("T")
 
 
 class VirtualRouter(NamedTuple):
@@ -63,12 +65,14 @@ def configure(router: Router, instances: Sequence[VirtualRouter]) -> None:
 
 def start(router: Router, *options: str) -> None:
     """Start it before all others, keepalived too, where that is allowed. options: keepbus-vrrp's."""
+    urgently(lambda: router.start(*options) if isinstance(router, Keepbus) else router.start())
+
+
+def urgently(start: Callable[[], T]) -> T:
+    """What start makes; the processes that it starts are in the real-time class where that is allowed."""
     if deployment.can_be_urgent():
-        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(deployment.REALTIME_PRIORITY))
+        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(urgency.STARTING_PRIORITY))
     try:
-        if isinstance(router, Keepbus):
-            router.start(*options)
-        else:
-            router.start()
+        return start()
     finally:
         os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))

@@ -5,8 +5,8 @@
 
 Master and backup of one kind and a client on a bridge, who pings the virtual address 200 times a second.
 keepbus-vrrp has its standby, as a node starts it; keepalived's parent starts another child. Counted are the
-backup's takeovers, and for how long the address did not answer around each crash. All are in the real-time
-class where that is allowed. Needs root and keepalived.
+backup's takeovers, and for how long the address did not answer around each crash. All, the client too, are in
+the real-time class where that is allowed. Needs root and keepalived.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from keepbus.testing.namespaces import Namespaces
 MASTER, BACKUP, CLIENT, VIP = "10.7.0.1", "10.7.0.2", "10.7.0.3", "10.7.0.100"
 INTERFACE = "vrrp0"
 PING_S = 0.005
+PINGER = str(Path(__file__).with_name("_pinger.py"))
 
 
 class Master:
@@ -94,7 +95,9 @@ def measure(kind: type[Router], interval_s: float, rounds: int, directory: Path)
         _routers.start(two)
         time.sleep(5 * interval_s + 2)
         pings = directory / "pings"
-        pinger = spaces.start(ends["cli"], ["ping", "-n", "-D", "-i", f"{PING_S}", VIP], pings)
+        pinger = _routers.urgently(
+            lambda: spaces.start(ends["cli"], [sys.executable, PINGER, VIP, f"{PING_S}"], pings)
+        )
         takeovers, silences_ms = 0, []
         for _ in range(rounds):
             time.sleep(1.5 + interval_s)  # the next standby is there
@@ -105,8 +108,7 @@ def measure(kind: type[Router], interval_s: float, rounds: int, directory: Path)
             wait_for("the master again", lambda: one.has(VIP) and not two.has(VIP), 60)
             time.sleep(0.2)
             takeovers += bool([at for at, priority in wire.adverts(BACKUP, since=crashed_at) if priority])
-            text = pings.read_text(encoding="ascii", errors="replace")
-            answered = [float(line[1:].split("]")[0]) for line in text.splitlines() if "bytes from" in line]
+            answered = [float(line) for line in pings.read_text(encoding="ascii").split("\n")[:-1]]
             around = [at for at in answered if crashed_at - 0.1 < at < quiet_at + 20]
             gaps = [later - earlier for earlier, later in pairwise(around)]
             silences_ms.append((max(gaps, default=quiet_at - crashed_at)) * 1000)

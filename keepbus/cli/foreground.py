@@ -23,7 +23,7 @@ import zmq
 from keepbus.bus.client import Listener
 from keepbus.cli.overseer import SILENCE_S, Overseer
 from keepbus.cli.relay import Grumbles, Relay
-from keepbus.runtime import deployment, prctl, rundir
+from keepbus.runtime import prctl, rundir, urgency
 from keepbus.runtime.supervisord import wake
 
 STOP_LIMIT_S = 4.5
@@ -261,7 +261,7 @@ def _become_supervisord(urgent: bool) -> None:
     prctl.end_with_parent()
     if urgent:
         os.sched_setscheduler(
-            0, os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(deployment.REALTIME_PRIORITY)
+            0, os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(urgency.STARTING_PRIORITY)
         )
 
 

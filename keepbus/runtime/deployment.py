@@ -18,16 +18,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from keepbus.runtime import urgency
+
 OVERRIDES = Path("/etc/keepbus/programs")
 """Program files of the operator: one named like one of ours takes its place, others are added."""
-
-REALTIME_PRIORITY = 1
-"""The lowest: before all ordinary processes, behind whatever else is real-time on the machine."""
 
 _STANDBY = "vrrp-standby.conf"
 _MORE_CHECKERS = "checker-more.conf"
 _PATHS = ("run_dir", "python")
-_CHRT = ["chrt", "--rr", str(REALTIME_PRIORITY)]
+_CHRT = ["chrt", "--rr", str(urgency.STARTING_PRIORITY)]
 _CHOOM = ["choom", "-n", "-900", "--"]
 _PLACEHOLDER = re.compile(r"\$\{(\w+)(?: ([\w,]*))?\}")
 

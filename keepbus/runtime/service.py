@@ -21,7 +21,7 @@ import zmq
 from keepbus.bus.client import Listener, Speaker
 from keepbus.contracts.common import Service as ServiceState
 from keepbus.contracts.common import Status
-from keepbus.runtime import collector, generation, oom, prctl, privileges
+from keepbus.runtime import collector, generation, oom, prctl, privileges, urgency
 from keepbus.runtime.backoff import SETTLED_NS, Backoff
 from keepbus.runtime.loader import Loader
 from keepbus.runtime.lock import Lock
@@ -65,7 +65,7 @@ class Service:
         may_need: Iterable[str] = (),
         options: Callable[[argparse.ArgumentParser], None] | None = None,
         standby: bool = False,
-        spared: bool = False,
+        urgent: bool = False,
         of: str = "",
         part: Callable[[Any], Any] = lambda section: section,
         argv: Sequence[str] | None = None,
@@ -75,8 +75,9 @@ class Service:
         section is the class of the service's part of the configuration, None when it has none; topics are
         the prefixes it hears besides its own state; needs names capabilities (`NET_ADMIN`), may_need
         those that it can begin without and may hold. standby: with the option `--standby` a second process
-        waits here until it is the service (runtime/standby.py). spared: when memory runs out, others go first
-        (runtime/oom.py). of: the service whose section and
+        waits here until it is the service (runtime/standby.py). urgent: when memory runs out, others go first
+        (runtime/oom.py), and in the real-time class it goes first itself as soon as it is ready
+        (runtime/urgency.py). of: the service whose section and
         states these are, when this process is one of several that share them (`checker-2` of checker); part
         makes of the section what is this process's. Ends the process with one sentence on
         standard error when one of these fails.
@@ -98,7 +99,7 @@ class Service:
         self.started_wall_ns = time.time_ns()
         os.umask(0o007)
         _die_with_parent()
-        if not spared:
+        if not urgent:
             oom.volunteer()
         if "SUPERVISOR_ENABLED" in os.environ and _is_orphan(self.run_dir):
             sys.exit(1)
@@ -107,7 +108,9 @@ class Service:
         self._backoff.begin(self.log.warning)
         self._started_at_ns = boottime_ns()
         self._lock, own = self._take_lock(waits=standby and self.options.standby)
-        self._check_privileges(frozenset(needs), frozenset(may_need))
+        self._urgent = urgent
+        self._needs = frozenset(needs)
+        self._check_privileges(frozenset((urgency.CAPABILITY,) if urgent else ()).union(may_need))
         self._section: type[Any] | None = section
         of = of or name
         self._part = part
@@ -160,6 +163,7 @@ class Service:
             gc.freeze()
         if self._section is not None and not any(type(event) is Configured for event in first):
             sys.exit(EXIT_CONFIGURATION)
+        self.ready()
         try:
             self.loop.run(machine, self.perform, first, on_turn=recorder.turn if recorder else None)
         finally:
@@ -173,6 +177,13 @@ class Service:
                 close()
             self.disconnect()
         sys.exit(self._exit_status)
+
+    def ready(self) -> None:
+        """The start is over: what was only for it is given up."""
+        if self._urgent:
+            urgency.get_ahead()
+            if privileges.strict():
+                privileges.reduce_to(self._needs)
 
     def disconnect(self) -> None:
         """Close what is connected to the bus."""
@@ -300,15 +311,15 @@ class Service:
             self.fail(f"{others} in {self.run_dir}; stop it first", EXIT_LOCKED)
         return lock, own
 
-    def _check_privileges(self, needs: frozenset[str], may_need: frozenset[str]) -> None:
+    def _check_privileges(self, may_need: frozenset[str]) -> None:
         held = privileges.effective()
-        if absent := privileges.missing(needs, held):
+        if absent := privileges.missing(self._needs, held):
             self.fail(
                 f"lacks {', '.join('CAP_' + name for name in absent)}; run the node as root, "
                 "or in a user namespace with `unshare -Urnm`",
                 EXIT_PRIVILEGES,
             )
-        if privileges.surplus(needs | may_need, held):
+        if privileges.surplus(self._needs | may_need, held):
             if privileges.strict():
                 self.fail(
                     "holds more privileges than its service needs; start it through deploy/programs",

@@ -63,23 +63,25 @@ class Standby:
         Ends the process on SIGTERM, and when the service was stopped on purpose.
         """
         self._load()
+        service = self._service
         free = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         loop = self._loop
         loop.watch(free, self._is_free)
-        for fd in self._service.listener.filenos():
+        for fd in service.listener.filenos():
             loop.watch(fd, self._hear)
-        loop.watch(self._service.signals(), self._obey)
+        loop.watch(service.signals(), self._obey)
         loop.every(BEAT_NS, self._beat)
         loop.every(_REPEAT_NS, self._repeat)
         self._beat(0)
         collector.settle()
+        service.ready()
         _thread.start_new_thread(_await, (self._lock, free))
         loop.run(self, lambda _effect, _now_ns: None)
         os.close(free)
         if self._lock.stopped_on_purpose():
             self._end("was stopped; its standby begins anew")
         self._lock.sign()
-        self._speaker.withdraw(f"state/{name_of(self._service.name)}/service")
+        self._speaker.withdraw(f"state/{name_of(service.name)}/service")
         self._speaker.close()
         self._own.release()
         configured = [self._configured._replace(wall_ns=time.time_ns())] if self._configured else []

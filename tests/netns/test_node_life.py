@@ -24,6 +24,8 @@ from node_harness import (
     wire,
 )
 
+from keepbus.contracts.common import Status
+from keepbus.runtime import deployment
 from keepbus.runtime.deployment import templates
 
 pytestmark = needs_namespaces
@@ -301,6 +303,7 @@ def test_a_crash_loop_costs_little_and_is_never_given_up(
 def test_every_service_holds_what_its_card_lists_and_no_more(namespace: str) -> None:
     # Reliability R-P1, R-P2; bits of linux/capability.h.
     setuid, setgid, kill, net_admin, net_raw = 1 << 7, 1 << 6, 1 << 5, 1 << 12, 1 << 13
+    sys_nice = 1 << 23
     wanted = dict.fromkeys(SERVICES, 0) | {
         "vrrp": net_admin | net_raw, "ipvs": net_admin, "notify": setuid | setgid | kill,
     }  # fmt: skip
@@ -312,8 +315,19 @@ def test_every_service_holds_what_its_card_lists_and_no_more(namespace: str) -> 
             }
             assert held["Eff"] == held["Prm"] == capabilities, service
             if service != "notify":  # its scripts may need sudo, docs/decisions/0504
-                assert held["Bnd"] == capabilities, service
+                only_to_start = sys_nice if service == "vrrp" else 0
+                assert held["Bnd"] == capabilities | only_to_start, service
                 assert "NoNewPrivs:\t1" in status
+
+
+@pytest.mark.skipif(not deployment.can_be_urgent(), reason="no real-time class here: nothing was tried")
+def test_a_vrrp_that_is_ready_goes_before_one_that_starts(namespace: str) -> None:
+    with node(namespace, configuration(100)) as made:
+        made.hear("state/vrrp-standby/service", lambda m: m.body.status == Status.READY, 20)
+        urgent = {name: made.pid(name) for name in ("vrrp", "vrrp-standby", "watchdog")}
+        assert {os.sched_getscheduler(pid) for pid in urgent.values()} == {os.SCHED_RR}
+        priorities = {name: os.sched_getparam(pid).sched_priority for name, pid in urgent.items()}
+        assert priorities == {"vrrp": 2, "vrrp-standby": 2, "watchdog": 1}
 
 
 @pytest.mark.skipif(shutil.which("unshare") is None, reason="needs unshare: no node ran without root")

@@ -17,7 +17,7 @@ import pytest
 from vrrp_nodes import Keepbus, Wire, instance, wait_for
 
 from keepbus.contracts.vrrp import VrrpState
-from keepbus.runtime import deployment
+from keepbus.runtime import deployment, urgency
 from keepbus.testing import namespaces
 from keepbus.testing.namespaces import Namespaces
 
@@ -156,7 +156,7 @@ def test_r_f41_hungry_processes_move_nothing(spaces: Namespaces, tmp_path: Path)
     one, two, wire = fast_pair(spaces, tmp_path)
     for router in (one, two):
         assert router.process is not None
-        urgent = os.sched_param(deployment.REALTIME_PRIORITY)
+        urgent = os.sched_param(urgency.STARTING_PRIORITY)
         os.sched_setscheduler(router.process.pid, os.SCHED_RR, urgent)
     before = transitions(one, two)
     hungry = [

@@ -16,7 +16,7 @@ from node_harness import Kernel
 from vrrp_nodes import Keepbus, Wire, instance, wait_for
 
 from keepbus.config.model import VrrpInstance
-from keepbus.runtime import deployment
+from keepbus.runtime import deployment, urgency
 from keepbus.testing import namespaces
 from keepbus.testing.namespaces import Namespaces
 
@@ -59,7 +59,7 @@ def test_r_f65_the_others_advertise_on_time_while_250_step_down(
     keepbus.start()
     assert keepbus.process is not None
     # As a node starts it: what is measured is this process, and not who else wants the processor.
-    urgent = os.sched_param(deployment.REALTIME_PRIORITY)
+    urgent = os.sched_param(urgency.STARTING_PRIORITY)
     os.sched_setscheduler(keepbus.process.pid, os.SCHED_RR, urgent)
 
     def held() -> int:

@@ -57,7 +57,7 @@ def test_options_and_privileges_go_where_they_belong(tmp_path: Path) -> None:
     assert found["vrrp"].endswith("--log-level info --standby --keep-addresses")
     assert found["vrrp-standby"] == found["vrrp"]
     assert found["ipvs"].endswith("--log-level info --driver dry-run")
-    assert "--bounding-set=-all,+net_admin,+net_raw" in found["vrrp"]
+    assert "--bounding-set=-all,+net_admin,+net_raw,+sys_nice " in found["vrrp"]
     assert "--bounding-set=-all " in found["audit"]
     assert "setpriv" not in found["checker"]  # it gives them up by itself, its scripts' process does not
     assert [name for name in found if found[name].startswith("chrt --rr 1 ")] == [

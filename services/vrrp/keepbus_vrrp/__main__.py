@@ -25,7 +25,7 @@ def main() -> None:
         needs=("NET_ADMIN", "NET_RAW"),
         options=_options,
         standby=True,
-        spared=True,
+        urgent=True,
     )
     try:
         shell = Shell(service.run_dir, service.node, service.loop, service.log.warning)

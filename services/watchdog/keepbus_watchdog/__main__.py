@@ -13,7 +13,7 @@ def main() -> None:
     service = Service(
         "watchdog",
         about="bring back services that died or stand still",
-        spared=True,
+        urgent=True,
     )
     names = (*rundir.services(service.run_dir), *rundir.STANDBYS)
     for name in names:
