@@ -1,4 +1,4 @@
-"""`./dev bench [NAME…]`: run the named benchmarks, or all; each is a module here with `main()`."""
+"""`./dev bench [NAME…] [OPTION…]`: run the named benchmarks, or all; each is a module here with `main(options)`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ def main() -> int:
     names = [
         module.name for module in pkgutil.iter_modules(bench.__path__) if not module.name.startswith("_")
     ]
-    chosen = sys.argv[1:] or [
+    words = sys.argv[1:]
+    first_option = next((number for number, word in enumerate(words) if word.startswith("-")), len(words))
+    options = words[first_option:]
+    chosen = words[:first_option] or [
         name for name in names if hasattr(importlib.import_module(f"bench.{name}"), "main")
     ]
     for name in chosen:
@@ -22,7 +25,7 @@ def main() -> int:
             print(f"bench: no benchmark {name}; there are {', '.join(names)}", file=sys.stderr)
             return 1
         print(f"== {name}", flush=True)
-        importlib.import_module(f"bench.{name}").main()
+        importlib.import_module(f"bench.{name}").main(options)
     return 0
 
 
