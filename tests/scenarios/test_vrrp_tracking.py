@@ -9,6 +9,7 @@ import pytest
 from keepbus_vrrp import events
 from keepbus_vrrp.effects import Advertise, Remember
 from keepbus_vrrp.netlink import IFF_RUNNING, IFF_UP, LinkMessage
+from keepbus_vrrp.record import dump
 from keepbus_vrrp.tracking import contribution, effective_priority
 from vrrp_router import LOCAL, LOWER, Router, advert, config, kernel, priorities
 
@@ -361,7 +362,7 @@ def crashed(**fields: Any) -> tuple[str, tuple[Track, ...]]:
     scene = router.at(start + 0.5, says(True, name="soft"), says(False, name="soft"))
     left = [effect for effect in scene.of(Remember) if isinstance(effect, Remember)]
     assert left[-1].holds_lease
-    return left[-1].record, trackers
+    return dump(left[-1].record), trackers
 
 
 def test_r_f9_the_next_process_goes_on_with_the_verdicts_that_were_heard() -> None:
@@ -386,7 +387,7 @@ def test_after_a_stop_no_verdict_is_known() -> None:
     router = Router(trackers=(track(),))
     router.at(0, says(True))
     left = [effect for effect in router.stop(1).of(Remember) if isinstance(effect, Remember)]
-    memory = (left[-1].record, 0, 0, (0, 0, 0, 0, 0, 0))
+    memory = (dump(left[-1].record), 0, 0, (0, 0, 0, 0, 0, 0))
     assert Router(memories=(memory,), trackers=(track(),)).state is INIT
 
 

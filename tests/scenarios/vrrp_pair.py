@@ -8,6 +8,7 @@ from keepbus_vrrp import events
 from keepbus_vrrp.effects import Remember
 from keepbus_vrrp.instance import Instance
 from keepbus_vrrp.machine import Machine
+from keepbus_vrrp.record import dump
 from vrrp_router import HIGHER, LOCAL, advert, config, link
 from vrrp_router import address as address_of
 
@@ -86,7 +87,7 @@ class Pair:
     def _keep(self, scene: Scene) -> None:
         for effect in scene:
             if isinstance(effect, Remember):
-                self.records[effect.instance] = effect.record
+                self.records[effect.instance] = dump(effect.record)
 
     def reload(
         self, seconds: float, *configs: VrrpInstance, groups: tuple[SyncGroup, ...] = (GROUP,)

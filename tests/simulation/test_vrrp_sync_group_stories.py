@@ -12,6 +12,7 @@ import pytest
 from keepbus_vrrp import effects, events, ipv4
 from keepbus_vrrp.machine import Machine
 from keepbus_vrrp.netlink import IFF_RUNNING, IFF_UP, AddressMessage, LinkMessage
+from keepbus_vrrp.record import dump
 
 from keepbus.config.model import (
     FOREVER_S,
@@ -100,9 +101,9 @@ class Router(Node):
                 return [events.KernelRead(tuple(map(self._link, WIRES)), tuple(own))]
             case effects.Recall():
                 return [events.Remembered("boot", tuple(self.memory.values()))]
-            case effects.Remember(key, text, holds_lease):
+            case effects.Remember(key, left, holds_lease):
                 _, sent, lease_end, counters = self.memory.get(key, ("", 0, 0, (0,) * 6))
-                self.memory[key] = (text, sent, lease_end if holds_lease else 0, counters)
+                self.memory[key] = (dump(left), sent, lease_end if holds_lease else 0, counters)
             case effects.Advertise():
                 return self._advertise(effect)
             case effects.Remove():

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from keepbus.config.model import FOREVER_S, AddressFamily
 from keepbus_vrrp.netlink import Address
+from keepbus_vrrp.record import GroupRecord, Record
 from keepbus_vrrp.timers import NEVER
 
 STATICS = "static"
@@ -168,10 +169,10 @@ class Announce(NamedTuple):
 
 
 class Remember(NamedTuple):
-    """Keep an instance's record (JSON text) for the next process."""
+    """Keep the record of an instance or group for the next process."""
 
     instance: str
-    record: str
+    record: Record | GroupRecord
     holds_lease: bool
 
 

@@ -134,19 +134,17 @@ class Group(Series):
             return
         self._transition(state, cause, {})
         self.state = state
-        text = record.dump(
-            GroupRecord(
-                name=self.config.name,
-                life=self.life,
-                state=self.state,
-                transitions=self.transitions,
-                since_ns=self.since_ns,
-                cause=self.cause,
-                history=self.history,
-            )
+        left = GroupRecord(
+            name=self.config.name,
+            life=self.life,
+            state=self.state,
+            transitions=self.transitions,
+            since_ns=self.since_ns,
+            cause=self.cause,
+            history=self.history,
         )
         last = self.history[-1]
-        self.turn.effects.append(Remember(self.key, text, holds_lease=False))
+        self.turn.effects.append(Remember(self.key, left, holds_lease=False))
         self.turn.telling.say(
             Publish(contracts.GroupTransitioned(group=self.config.name, life=self.life, transition=last)),
             Log(

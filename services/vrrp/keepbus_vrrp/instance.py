@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from keepbus.config.model import FOREVER_S, VirtualAddress, VrrpInstance
 from keepbus.contracts.vrrp import VrrpState
 from keepbus.runtime.machine import Log
-from keepbus_vrrp import confirmation, publication, record, refreshing, takeover, tracking, vmac
+from keepbus_vrrp import confirmation, publication, refreshing, takeover, tracking, vmac
 from keepbus_vrrp.adverts import Adverts
 from keepbus_vrrp.announce import Announcer, Frame, announce_source, frames
 from keepbus_vrrp.counters import Counters
@@ -379,9 +379,8 @@ class Instance(Series):
 
     def remember(self) -> None:
         """Keep the record for a successor."""
-        text = record.dump(publication.record_of(self))
         holds_lease = self.state is VrrpState.MASTER
-        self.turn.effects.append(Remember(self.key, text, holds_lease))
+        self.turn.effects.append(Remember(self.key, publication.record_of(self), holds_lease))
         self.turn.effects.append(Count(self.key, self.counters.kept()))
 
     def _frames(self, addresses: tuple[Address, ...] | None) -> list[Frame]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from keepbus.runtime.loop import Loop, boottime_ns
 from keepbus.runtime.machine import Effect, Event
-from keepbus_vrrp import effects, events, family
+from keepbus_vrrp import effects, events, family, record
 from keepbus_vrrp.accept_filter import AcceptFilter, why
 from keepbus_vrrp.claim_sockets import ClaimSockets
 from keepbus_vrrp.effects import Endpoint
@@ -224,7 +224,7 @@ class Shell:
 
     def _remember(self, effect: effects.Remember) -> None:
         try:
-            self._memory.write(effect.instance, effect.record, holds_lease=effect.holds_lease)
+            self._memory.write(effect.instance, record.dump(effect.record), holds_lease=effect.holds_lease)
         except OSError as error:
             self._complain(f"{effect.instance} is forgotten when this process ends: {error.strerror}")
 
