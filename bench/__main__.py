@@ -1,4 +1,4 @@
-"""`./dev bench [NAME…] [OPTION…]`: run the named benchmarks, or all; each is a module with `main(options)`."""
+"""`./dev bench [NAME…] [OPTION…]`: run the named benchmarks, or all; each is a module here, with `main`."""
 
 from __future__ import annotations
 
