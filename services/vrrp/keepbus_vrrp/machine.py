@@ -8,7 +8,8 @@ touch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
 from typing import Any
 
 from keepbus.config.model import VrrpSection
@@ -132,18 +133,25 @@ class Machine:
             effects[:0] = turn.guarding.open(now_ns)
         else:
             timers.fire(now_ns)
+        if turn.telling or turn.other_pace or turn.transitions != self._reported_transitions:
+            return chain(effects, self._after_the_wire())
+        return effects
+
+    def _after_the_wire(self) -> Iterator[Effect]:
+        """What follows from a turn for others: made when its effects have been carried out, because the first
+        advert of a new master is not to wait for it."""
+        turn = self._turn
         if turn.transitions != self._reported_transitions and not self._stopped:
             self._reported_transitions = turn.transitions
             self._say_report()
             turn.other_pace = True
         if turn.other_pace:
             turn.other_pace = False
-            self._gather()
+            yield from self._gather()
         if turn.telling:
-            next_at_ns = timers.next_at_ns()
-            busy = next_at_ns is not None and next_at_ns <= now_ns
-            effects += turn.telling.take(1 if busy else telling.MOST_PER_TURN)
-        return effects
+            next_at_ns = turn.timers.next_at_ns()
+            busy = next_at_ns is not None and next_at_ns <= turn.now_ns
+            yield from turn.telling.take(1 if busy else telling.MOST_PER_TURN)
 
     def wake_at_ns(self) -> int | None:
         """When the first timer or the gate is due; at once when something is still to be told."""
@@ -290,13 +298,13 @@ class Machine:
         self._least_slack_ns = min((each.terms.slack_ns for each in self.instances.values()), default=NEVER)
         self._statistics.begin()
         self._say_report()
-        self._gather()
+        self._turn.other_pace = True
 
-    def _gather(self) -> None:
+    def _gather(self) -> Iterator[Effect]:
         gather_ns = patience_ns(self.instances.values())
         if gather_ns != self._gather_ns:
             self._gather_ns = gather_ns
-            self._turn.effects.append(Gather(gather_ns))
+            yield Gather(gather_ns)
 
     def _begin(self) -> None:
         """Start what is in Initialize."""
