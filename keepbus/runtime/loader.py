@@ -3,21 +3,23 @@
 Law of this file: what did not change is not read and stays the very object that it was. Each element of a
 section's lists stands on a line of its own (generation.py). The file of the last time stays open, because its
 generation may be gone by the next; of both files only what lies between the first and the last line that
-differ is taken apart, and of that only lines that were not there before. Where this is of no use the section
-is loaded as if for the first time.
+differ is taken apart, and of that only lines that were not there before, one after the other. Where this is of
+no use the section is loaded as a whole.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import io
 import json
 import os
+import typing
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from keepbus.contracts.schema import SchemaError, from_plain
+from keepbus.contracts.schema import from_plain
 from keepbus.runtime import generation
 
 SectionT = TypeVar("SectionT")
@@ -37,21 +39,21 @@ class Loader(Generic[SectionT]):
 
     def load(self) -> tuple[int, SectionT]:
         """The current generation's number and its section; raises NoConfigurationError."""
-        number, section = self._by_comparison() or generation.load(self._run_dir, self._name, self._cls)
+        number, section = self._by_line() or generation.load(self._run_dir, self._name, self._cls)
         file = _Open.of(self._run_dir / "config" / str(number) / f"{self._name}.json")
         self._earlier = None if file is None else (section, file)
         return number, section
 
-    def _by_comparison(self) -> tuple[int, SectionT] | None:
-        """By comparison with the last time; None when that does not do."""
-        if self._earlier is None:
-            return None
-        (section, file), self._earlier = self._earlier, None
-        # What is wrong with a file says whoever reads the whole of it.
-        with file, contextlib.suppress(OSError, ValueError, SchemaError):
+    def _by_line(self) -> tuple[int, SectionT] | None:
+        """What changed since the last time; None when that does not do."""
+        earlier, self._earlier = self._earlier, None
+        opened = contextlib.nullcontext() if earlier is None else earlier[1]
+        # What is wrong with a file says whoever reads it as a whole.
+        with opened, contextlib.suppress(OSError, ValueError, TypeError):
             directory = (self._run_dir / "config" / "current").resolve(strict=True)
             after = (directory / f"{self._name}.json").read_bytes()
-            return int(directory.name), _merge(self._cls, section, file.read(), after)
+            section, before = (None, b"") if earlier is None else (earlier[0], earlier[1].read())
+            return int(directory.name), _merge(self._cls, section, before, after)
         return None
 
 
@@ -90,35 +92,37 @@ class _List(NamedTuple):
     """A list of the new file in terms of the old one's."""
 
     head: tuple[Any, ...]
-    lines: list[bytes]
+    lines: bytes
+    """What is between the two that are as they were."""
     known: dict[bytes, Any]
     """What some of the lines stand for."""
     tail: tuple[Any, ...]
 
-    @property
-    def unknown(self) -> list[bytes]:
-        return [line for line in self.lines if line not in self.known]
+    def merged(self, kind: type[Any]) -> tuple[Any, ...]:
+        """All of it; kind is the class of an element."""
+        # One line after the other: what lies between a line and its object is much larger than both.
+        return (*self.head, *(self._object(line, kind) for line in _elements(self.lines)), *self.tail)
 
-    def merged(self, fresh: Iterator[Any]) -> tuple[Any, ...]:
-        """fresh gives what the unknown lines stand for."""
-        middle = (self.known[line] if line in self.known else next(fresh) for line in self.lines)
-        return self.head + tuple(middle) + self.tail
+    def _object(self, line: bytes, kind: type[Any]) -> Any:
+        known = self.known.get(line)
+        return from_plain(kind, json.loads(line)) if known is None else known
 
 
-def _merge(cls: type[SectionT], section: SectionT, before: bytes, after: bytes) -> SectionT:
-    """The section of the file `after`, given that of `before`; raises ValueError, SchemaError."""
-    if before == after:
+def _merge(cls: type[SectionT], section: SectionT | None, before: bytes, after: bytes) -> SectionT:
+    """The section of the file `after`, given that of `before`; raises ValueError."""
+    if section is not None and before == after:
         return section
     earlier = _lists(before)
-    small, position, lists = b"", 0, {}
+    small, position, values = b"", 0, {}
+    kinds = typing.get_type_hints(cls)
     for name, (start, end) in _lists(after).items():
         old_start, old_end = earlier.get(name, (0, 0))
-        lists[name] = _compare(getattr(section, name, ()), before[old_start:old_end], after[start:end])
-        small += after[position:start] + b",\n".join(lists[name].unknown)
+        found = _compare(getattr(section, name, ()), before[old_start:old_end], after[start:end])
+        (kind, *_) = typing.get_args(kinds.get(name)) or (Any,)
+        values[name] = found.merged(kind)
+        small += after[position:start]
         position = end
-    found = from_plain(cls, json.loads(small + after[position:]))
-    values: Any = {name: each.merged(iter(getattr(found, name))) for name, each in lists.items()}
-    plain: Any = found
+    plain: Any = from_plain(cls, json.loads(small + after[position:]))
     merged: SectionT = dataclasses.replace(plain, **values)
     return merged
 
@@ -149,11 +153,11 @@ def _compare(objects: tuple[Any, ...], before: bytes, after: bytes) -> _List:
         before_end = start
     first, last = before.count(b"\n", 0, head), len(objects) - before.count(b"\n", before_end)
     known = dict(zip(_elements(before[head:before_end]), objects[first:last], strict=True))
-    return _List(objects[:first], _elements(after[head:after_end]), known, objects[last:])
+    return _List(objects[:first], after[head:after_end], known, objects[last:])
 
 
-def _elements(lines: bytes) -> list[bytes]:
-    return [line.removesuffix(b",") for line in lines.split(b"\n")[:-1]]
+def _elements(lines: bytes) -> Iterator[bytes]:
+    return (line.rstrip(b",\n") for line in io.BytesIO(lines))
 
 
 def _same_lines(one: bytes, other: bytes) -> int:
