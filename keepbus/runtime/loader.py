@@ -3,8 +3,8 @@
 Law of this file: what did not change is not read and stays the very object that it was. Each element of a
 section's lists stands on a line of its own (generation.py). The file of the last time stays open, because its
 generation may be gone by the next; of both files only what lies between the first and the last line that
-differ is taken apart, and of that only lines that were not there before, one after the other. Where this is of
-no use the section is loaded as a whole.
+differ is taken apart, and of that only lines that were not there before, one after the other. Where this is
+of no use the section is loaded as a whole.
 """
 
 from __future__ import annotations

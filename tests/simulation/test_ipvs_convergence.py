@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
 
 from ipvs_play import Play, check_of, real, virtual
+from keepbus_ipvs.heard import heard
 from keepbus_ipvs.pool import pool_of
 from keepbus_ipvs.table import AF_INET, TCP, Entry, Service, ServiceKey
 
@@ -120,7 +121,7 @@ class Life:
     def wanted(self) -> dict[ServiceKey, Entry]:
         """The table that ought to be there, from scratch."""
         told = {
-            check_of(address): self.play.message(check_of(address), verdict).body
+            check_of(address): heard(self.play.message(check_of(address), verdict).body)
             for address, verdict in self.verdicts.items()
         }
         table = {FOREIGN.service.key: FOREIGN}

@@ -7,21 +7,22 @@ from typing import Any
 
 import pytest
 from ipvs_play import WALL_NS, check_of, only_entry, real, verdict_message, virtual
+from keepbus_ipvs.heard import Heard, heard
 from keepbus_ipvs.pool import Pool, pool_of
 from keepbus_ipvs.table import AF_INET, AF_INET6
 
 from keepbus.config.model import CheckUse, Forwarding, GroupMember, RealServer, SorryServer, VirtualServer
-from keepbus.contracts.checker import CheckVerdict, Verdict
+from keepbus.contracts.checker import Verdict
 
 A, B, C = "172.16.1.3", "172.16.1.4", "172.16.1.5"
 SORRY = "172.16.1.99"
 UP, DOWN, UNKNOWN = Verdict.UP, Verdict.DOWN, Verdict.UNKNOWN
 
 
-def verdicts(**states: Verdict) -> dict[str, CheckVerdict]:
+def verdicts(**states: Verdict) -> dict[str, Heard]:
     addresses = {"a": A, "b": B, "c": C}
     return {
-        check_of(addresses[name]): verdict_message(check_of(addresses[name]), state).body
+        check_of(addresses[name]): heard(verdict_message(check_of(addresses[name]), state).body)
         for name, state in states.items()
     }
 
@@ -164,10 +165,10 @@ def test_rs_init_notifies_makes_news_of_who_is_up_at_the_start(
 
 def test_weight_above_what_16_bits_hold_reaches_the_table() -> None:
     """Features 12.2: up to 2147483647 by what checks add; more is cut (V19)."""
-    heavy = verdict_message(check_of(A), UP).body
+    heavy = heard(verdict_message(check_of(A), UP).body)
     for added, weight in ((69_999, 70_000), (1 << 31, (1 << 31) - 1)):
         pool = pool_of(virtual(real(A)))
-        pool.evaluate({heavy.check: replace(heavy, weight_added=added)}, WALL_NS)
+        pool.evaluate({check_of(A): heavy._replace(weight_added=added)}, WALL_NS)
         (destination,) = only_entry(pool).destinations.values()
         assert destination.weight == weight
 
@@ -262,9 +263,8 @@ class TestWeights:
         )
         return pool
 
-    def verdict(self, name: str, state: Verdict, weight: dict[str, int]) -> CheckVerdict:
-        body: CheckVerdict = verdict_message(name, state).body
-        return replace(body, **weight)  # type: ignore[arg-type]
+    def verdict(self, name: str, state: Verdict, weight: dict[str, int]) -> Heard:
+        return heard(replace(verdict_message(name, state).body, **weight))
 
     @pytest.mark.parametrize(
         ("told", "weight"),

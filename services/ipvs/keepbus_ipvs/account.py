@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields
+from operator import attrgetter
 
 from keepbus.config.model import VirtualServer
 from keepbus.contracts import ipvs as contract
 from keepbus_ipvs.pool import Member, Pool
 from keepbus_ipvs.reconciler import Reconciler
 from keepbus_ipvs.table import Destination, canonical, endpoint
+
+_COUNTERS = ("active_connections", "inactive_connections", "total_connections")
+_COUNTED = attrgetter(*_COUNTERS)
+_DECIDED = attrgetter(*(each.name for each in fields(contract.RealServer) if each.name not in _COUNTERS))
+_HEAD = attrgetter(*(each.name for each in fields(contract.VirtualServer) if each.name != "real_servers"))
 
 
 def virtual_server(pool: Pool, reconciler: Reconciler, error: str = "") -> contract.VirtualServer:
@@ -56,13 +62,13 @@ def _sorry_is_there(pool: Pool, reconciler: Reconciler) -> bool:
     )
 
 
-def without_counters(body: contract.VirtualServer) -> contract.VirtualServer:
-    """The same with all connections at 0: what makes a new publication worth while at once."""
-    servers = (
-        replace(server, active_connections=0, inactive_connections=0, total_connections=0)
-        for server in body.real_servers
+def fingerprint(body: contract.VirtualServer) -> tuple[int, int]:
+    """What tells a body from another one: all but the connections, which makes a new publication worth while
+    at once, and the connections."""
+    return (
+        hash((_HEAD(body), *map(_DECIDED, body.real_servers))),
+        hash(tuple(map(_COUNTED, body.real_servers))),
     )
-    return replace(body, real_servers=tuple(servers))
 
 
 def _real_server(pool: Pool, index: int, member: Member, reconciler: Reconciler) -> contract.RealServer:

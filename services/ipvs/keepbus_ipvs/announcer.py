@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from keepbus.contracts import ipvs as contract
-from keepbus.contracts.message import topic_of
+from keepbus.contracts.message import quote
 from keepbus.runtime.machine import Effect, Log, Publish, Withdraw
 from keepbus_ipvs import account, words
 from keepbus_ipvs.diff import Command
@@ -50,7 +50,8 @@ class Announcer:
     def __init__(self) -> None:
         self.effects: list[Effect] = []
         self.counts = Counts()
-        self._published: dict[str, contract.VirtualServer] = {}
+        self._published: dict[str, tuple[int, int]] = {}
+        """Fingerprints of the states of virtual servers: they are many and long."""
         self._published_table: tuple[object, ...] = ()
         self._published_daemon: contract.SyncDaemon | None = None
         self._counters_at_ns = 0
@@ -138,11 +139,9 @@ class Announcer:
         due = self.counters_due(now_ns)
         for pool in pools:
             body = account.virtual_server(pool, table, error)
-            before = self._published.get(body.name)
-            if body == before:
-                continue
-            if due or before is None or account.without_counters(body) != account.without_counters(before):
-                self._published[body.name] = body
+            now, before = account.fingerprint(body), self._published.get(body.name)
+            if now != before and (due or before is None or now[0] != before[0]):
+                self._published[body.name] = now
                 self.effects.append(Publish(body, pool.cause))
 
     def table(self, driver: str, table: Reconciler, now_ns: int) -> None:
@@ -189,9 +188,8 @@ class Announcer:
     def withdraw(self, names: Iterable[str]) -> None:
         """These virtual servers are no more."""
         for name in names:
-            body = self._published.pop(name, None)
-            if body is not None:
-                self.effects.append(Withdraw(topic_of(body, "ipvs")))
+            if self._published.pop(name, None) is not None:
+                self.effects.append(Withdraw(f"{contract.VirtualServer.TOPIC}/{quote(name)}"))
 
     def farewell(self, pools: Iterable[Pool], table: Reconciler, wall_ns: int) -> None:
         """Nothing is kept any more: with omega its servers are told as down first."""

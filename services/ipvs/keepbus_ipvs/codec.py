@@ -61,6 +61,7 @@ _INT = struct.Struct("=I")
 _LONG = struct.Struct("=Q")
 _SIGNED = struct.Struct("=i")
 _SHORT = struct.Struct("=H")
+_IPV4 = struct.Struct("4B")
 
 
 class MalformedError(ValueError):
@@ -177,7 +178,7 @@ def nest(kind: int, octets: bytes) -> bytes:
     return _ATTRIBUTE.pack(4 + len(octets), _NESTED | kind) + octets
 
 
-@lru_cache(maxsize=65536)
+@lru_cache(maxsize=4096)
 def _key(key: ServiceKey) -> bytes:
     family = _U16.pack(6, _AF, key.family)
     if key.fwmark:
@@ -226,14 +227,25 @@ def _destination(destination: Destination) -> bytes:
     )
 
 
-@lru_cache(maxsize=65536)
 def _packed(address: str) -> bytes:
-    return ipaddress.ip_address(address).packed
+    return _packed_ipv6(address) if ":" in address else bytes(map(int, address.split(".")))
 
 
-@lru_cache(maxsize=65536)
 def _address(family: int, octets: bytes) -> str:
-    return str(ipaddress.ip_address(octets[: 4 if family == AF_INET else 16]))
+    # Of tens of thousands of addresses none is asked for twice before all others were: not worth keeping.
+    if family == AF_INET:
+        return ".".join(map(str, _IPV4.unpack_from(octets)))
+    return _text_ipv6(octets[:16])
+
+
+@lru_cache(maxsize=4096)
+def _packed_ipv6(address: str) -> bytes:
+    return ipaddress.IPv6Address(address).packed
+
+
+@lru_cache(maxsize=4096)
+def _text_ipv6(octets: bytes) -> str:
+    return str(ipaddress.IPv6Address(octets))
 
 
 def _netmask(family: int, text: str) -> bytes:

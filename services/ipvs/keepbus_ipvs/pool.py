@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 
 from keepbus.config.model import RealServer, VirtualServer
 from keepbus.contracts import ipvs as contract
-from keepbus.contracts.checker import CheckVerdict, Verdict
+from keepbus.contracts.checker import Verdict
+from keepbus_ipvs.heard import Heard
 from keepbus_ipvs.placement import Placement, placements
 from keepbus_ipvs.table import (
     Destination,
@@ -97,7 +98,7 @@ class Pool:
         return self.virtual_server.sorry_server is not None
 
     def evaluate(
-        self, verdicts: Mapping[str, CheckVerdict], wall_ns: int, *, init_notifies: bool = False
+        self, verdicts: Mapping[str, Heard | None], wall_ns: int, *, init_notifies: bool = False
     ) -> bool:
         """Take the verdicts in; True when the quorum was gained or lost, or gives way to the sorry server at
         the start. init_notifies: a server that is up at the start is news (`rs_init_notifies`)."""
@@ -238,18 +239,22 @@ class Pool:
 
 def pool_of(virtual_server: VirtualServer) -> Pool:
     """A pool that knows nothing yet; raises ValueError when an address is none."""
+    placed = placements(virtual_server)
+    # There are many of them: one key is enough for a server that is in the table as it is in the file.
+    keys = {item.key: item.key for placement in placed for item in placement.destinations}
+    members = []
+    for server in virtual_server.real_servers:
+        key = DestinationKey(canonical(server.address), server.port)
+        members.append(Member(server, keys.get(key, key), weight=server.weight))
     return Pool(
         virtual_server=virtual_server,
-        members=tuple(
-            Member(server, DestinationKey(canonical(server.address), server.port), weight=server.weight)
-            for server in virtual_server.real_servers
-        ),
-        placements=placements(virtual_server),
+        members=tuple(members),
+        placements=placed,
         checks=frozenset(use.check for server in virtual_server.real_servers for use in server.checks),
     )
 
 
-def _judge(member: Member, verdicts: Mapping[str, CheckVerdict], alpha: bool, wall_ns: int) -> None:
+def _judge(member: Member, verdicts: Mapping[str, Heard | None], alpha: bool, wall_ns: int) -> None:
     heard = [(use, verdicts.get(use.check)) for use in member.server.checks]
     down = next(
         (verdict for _, verdict in heard if verdict is not None and verdict.verdict is Verdict.DOWN), None
@@ -258,14 +263,14 @@ def _judge(member: Member, verdicts: Mapping[str, CheckVerdict], alpha: bool, wa
     before = member.verdict
     member.weight = _effective_weight(member.server.weight, (verdict for _, verdict in heard))
     if down is not None:
-        member.verdict, member.alive, member.reason = Verdict.DOWN, False, _evidence(down)
+        member.verdict, member.alive, member.reason = Verdict.DOWN, False, down.reason
         member.since_ns = down.since_ns
     elif waiting:
         _assume(member, alpha or any(use.alpha for use in waiting))
     else:
         member.verdict, member.alive = Verdict.UP, True
         newest = _newest(verdict for _, verdict in heard if verdict is not None)
-        member.reason = "has no check" if newest is None else _evidence(newest)
+        member.reason = "has no check" if newest is None else newest.reason
         if member.weight <= _DOWN_WEIGHT:
             member.verdict, member.alive = Verdict.DOWN, False
             member.reason = f"its checks make its weight {member.weight}"
@@ -281,7 +286,7 @@ def _weighted(destination: Destination, weight: int) -> Destination:
     return destination._replace(weight=min(max(0, weight), _MOST_WEIGHT))
 
 
-def _effective_weight(configured: int, verdicts: Iterable[CheckVerdict | None]) -> int:
+def _effective_weight(configured: int, verdicts: Iterable[Heard | None]) -> int:
     """Each check adds to the configured weight: a file its value, a script the way to what it asks for."""
     weight = configured
     for verdict in verdicts:
@@ -304,12 +309,5 @@ def _assume(member: Member, alpha: bool) -> None:
         )
 
 
-def _newest(verdicts: Iterable[CheckVerdict]) -> CheckVerdict | None:
+def _newest(verdicts: Iterable[Heard]) -> Heard | None:
     return max(verdicts, key=lambda verdict: verdict.since_ns, default=None)
-
-
-def _evidence(verdict: CheckVerdict) -> str:
-    what = f"{verdict.kind} {verdict.target} is {verdict.verdict}"
-    if verdict.evidence is None:
-        return what
-    return f"{what}: {verdict.evidence.sent}: {verdict.evidence.received}"

@@ -14,6 +14,7 @@ from keepbus.contracts import ipvs as contract
 from keepbus.contracts.checker import CheckVerdict, Verdict
 from keepbus_ipvs import words
 from keepbus_ipvs.diff import Command
+from keepbus_ipvs.heard import Heard, heard
 from keepbus_ipvs.pool import Pool, pool_of
 from keepbus_ipvs.table import ServiceKey
 
@@ -40,9 +41,10 @@ class Pools:
         self.by_name: dict[str, Pool] = {}
         self.owners: dict[ServiceKey, Pool] = {}
         """The pool of each service."""
-        self.users: dict[str, list[Pool]] = {}
+        self.users: dict[str, tuple[Pool, ...]] = {}
         """The pools of each check."""
-        self.verdicts: dict[str, CheckVerdict] = {}
+        self.verdicts: dict[str, Heard | None] = {}
+        """Of each check; None: it has not been heard of."""
 
     def replace(self, virtual_servers: tuple[VirtualServer, ...]) -> Replaced:
         """Take a configuration."""
@@ -71,19 +73,22 @@ class Pools:
                     pool.inherit(earlier[name])
                     replaced.before[name] = earlier[name]
             self._add(pool)
-        self.verdicts = {check: verdict for check, verdict in self.verdicts.items() if check in self.users}
+        self.verdicts = {check: self.verdicts.get(check) for check in self.users}
         replaced.keys = list(owned.keys() - self.owners.keys())
         replaced.gone = [name for name in earlier if name not in self.by_name]
         replaced.before.update((name, earlier[name]) for name in replaced.gone)
         return replaced
 
-    def hear(self, verdict: CheckVerdict, cause: str) -> list[Pool]:
-        """The pools that a verdict concerns."""
-        users = self.users.get(verdict.check)
+    def hear(self, told: CheckVerdict, cause: str) -> tuple[Pool, ...]:
+        """The pools that a verdict changes something for."""
+        if told.check not in self.verdicts:
+            return ()
+        earlier, now = self.verdicts[told.check], heard(told)
         # A checker that has just started knows nothing yet; what is known stands.
-        if users is None or (verdict.check in self.verdicts and verdict.verdict is Verdict.UNKNOWN):
-            return []
-        self.verdicts[verdict.check] = verdict
+        if earlier == now or (earlier is not None and now.verdict is Verdict.UNKNOWN):
+            return ()
+        self.verdicts[told.check] = now
+        users = self.users[told.check]
         for pool in users:
             pool.cause = cause
         return users
@@ -96,7 +101,7 @@ class Pools:
 
     def all_heard(self) -> bool:
         """True when every check has told something."""
-        return self.users.keys() <= self.verdicts.keys()
+        return None not in self.verdicts.values()
 
     def of(self, keys: Iterable[ServiceKey]) -> dict[str, Pool]:
         """The pools of services, by name."""
@@ -120,4 +125,4 @@ class Pools:
         self.by_name[pool.name] = pool
         self.owners.update(dict.fromkeys(pool.keys, pool))
         for check in pool.checks:
-            self.users.setdefault(check, []).append(pool)
+            self.users[check] = (*self.users.get(check, ()), pool)

@@ -115,16 +115,17 @@ class FoundService(NamedTuple):
         return Entry(self.service, {found.destination.key: found.destination for found in self.destinations})
 
 
-@lru_cache(maxsize=65536)
+@lru_cache(maxsize=1024)
 def family_of(address: str) -> int:
     """AF_INET or AF_INET6; raises ValueError for what is no address."""
     return AF_INET if ipaddress.ip_address(address).version == 4 else AF_INET6
 
 
-@lru_cache(maxsize=65536)
+@lru_cache(maxsize=1024)
 def canonical(address: str) -> str:
     """The address in the one form in which addresses are compared; raises ValueError."""
-    return str(ipaddress.ip_address(address))
+    text = str(ipaddress.ip_address(address))
+    return address if text == address else text
 
 
 def is_loopback(address: str) -> bool:
