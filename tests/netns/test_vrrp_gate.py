@@ -9,7 +9,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import pytest
 from node_harness import INTERFACE, VIP, Node, configuration, eventually, ip, needs_namespaces, node, wire
@@ -63,18 +63,24 @@ def gated() -> Iterator[tuple[Node, str]]:
 
 
 def strike(made: Node, how: signal.Signals) -> list[int]:
-    """Every process of the node, both vrrp first: they must not be told to stop by the others' end."""
-    first = [made.pid("vrrp-standby"), made.pid("vrrp")]
-    victims = sorted(made.processes(), key=lambda pid: pid not in first)
-    for pid in victims:
+    """Every process of the node. Whoever could start a vrrp anew, or whose end a vrrp would hear of and then
+    leave in order, is frozen before the first one dies."""
+    routers = {made.pid("vrrp-standby"), made.pid("vrrp")}
+    victims: list[int] = []
+    while fresh := [pid for pid in made.processes() if pid not in routers and pid not in victims]:
+        _signal(fresh, signal.SIGSTOP)
+        victims += fresh
+    # A parent may have started another one just before it was frozen.
+    routers |= {made.pid("vrrp-standby"), made.pid("vrrp")}
+    victims = [pid for pid in victims if pid not in routers]
+    _signal([*routers, *victims], how)
+    return [*victims, *routers]
+
+
+def _signal(pids: Iterable[int], number: signal.Signals) -> None:
+    for pid in filter(None, pids):
         with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, how)
-    while how is signal.SIGKILL and (late := made.processes()):
-        # What supervisord had just started.
-        for pid in late:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, how)
-    return victims
+            os.kill(pid, number)
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])

@@ -7,7 +7,6 @@ that this node did not make.
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -53,13 +52,6 @@ class AcceptFilter:
         """Close the socket; the tables stay."""
         if self._kernel is not None:
             self._kernel.close()
-
-
-def why(error: OSError) -> str:
-    """Why there are no rules."""
-    if error.errno in (errno.EPROTONOSUPPORT, errno.EOPNOTSUPP):
-        return "this kernel has no nftables"
-    return f"the kernel's nftables: {error.strerror}"
 
 
 def _tables(deny: Deny) -> Iterator[bytes]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 from collections.abc import Sequence
@@ -11,6 +12,8 @@ from keepbus_vrrp import nftables as nft
 _NETLINK_NETFILTER = 12
 _BUFFER_OCTETS = 1 << 20
 _RECV_OCTETS = 1 << 16
+ABSENT = (errno.EPROTONOSUPPORT, errno.EOPNOTSUPP)
+"""What a kernel without nftables answers."""
 
 
 class Nfnetlink:
@@ -46,3 +49,10 @@ class Nfnetlink:
     def close(self) -> None:
         """Close."""
         self._socket.close()
+
+
+def why(error: OSError) -> str:
+    """Why there are no rules."""
+    if error.errno in ABSENT:
+        return "this kernel has no nftables"
+    return f"the kernel's nftables: {error.strerror}"

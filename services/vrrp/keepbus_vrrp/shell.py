@@ -12,20 +12,21 @@ from typing import Any
 from keepbus.runtime.loop import Loop, boottime_ns
 from keepbus.runtime.machine import Effect, Event
 from keepbus_vrrp import effects, events, family, record
-from keepbus_vrrp.accept_filter import AcceptFilter, why
+from keepbus_vrrp.accept_filter import AcceptFilter
 from keepbus_vrrp.claim_sockets import ClaimSockets
 from keepbus_vrrp.effects import Endpoint
 from keepbus_vrrp.gate import Gate
 from keepbus_vrrp.kernel import Kernel
 from keepbus_vrrp.memory import Memory
 from keepbus_vrrp.netlink import Address
+from keepbus_vrrp.nfnetlink import ABSENT, why
 from keepbus_vrrp.route_news import RouteNews
 from keepbus_vrrp.sockets import AdvertSocket, AnnounceSocket, open_ah_socket, open_socket
 from keepbus_vrrp.sysctls import Sysctls
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _NS_PER_MS = 1_000_000
-_NO_NFTABLES = (errno.EPROTONOSUPPORT, errno.EOPNOTSUPP, errno.EINVAL, errno.EPERM)
+_NO_NFTABLES = (*ABSENT, errno.EINVAL, errno.EPERM)
 _CLOCK_TOLERANCE_NS = 1_000_000
 
 
@@ -144,7 +145,7 @@ class Shell:
             # Without nftables there is nothing left of an earlier gate.
             if not effect.addresses and error.errno not in _NO_NFTABLES:
                 self._complain(f"the tables of the gate could not be removed: {error.strerror}")
-            return [events.GateChanged(_why_no_gate(error) if effect.addresses else "")]
+            return [events.GateChanged(why(error) if effect.addresses else "")]
         return [events.GateChanged("")]
 
     def _open_gate(self, effect: effects.OpenGate) -> list[Event] | None:
@@ -158,7 +159,7 @@ class Shell:
             with contextlib.suppress(OSError):
                 self._gate.remove()
             self._gate = None
-            return [events.GateChanged(_why_no_gate(error))]
+            return [events.GateChanged(why(error))]
         return None
 
     def _install(self, effect: effects.Install) -> list[Event]:
@@ -280,10 +281,6 @@ class Shell:
     def _recall(self, _effect: effects.Recall) -> list[Event]:
         boot_id = _BOOT_ID.read_text(encoding="ascii").strip()
         return [events.Remembered(boot_id, tuple(self._memory.read()))]
-
-
-def _why_no_gate(error: OSError) -> str:
-    return f"the kernel's nftables: {error.strerror}"
 
 
 def _text(address: Address) -> str:
