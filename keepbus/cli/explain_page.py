@@ -84,7 +84,7 @@ def _followed(body: Followed) -> tuple[str, tuple[str, ...]]:
         return f"{'holds' if body.held else 'holds no more'} {addresses}", ()
     if isinstance(body, vrrp.AddressChanged):
         detail = f": {body.detail}" if body.detail else ""
-        bad = body.action in ("failed", "lost", "expired")
+        bad = body.action in ("failed", "lost", "expired", "kept", "claimed")
         return f"{body.address} {body.action} on {body.interface}{detail}", ("red",) if bad else ()
     if isinstance(body, vrrp.PriorityChanged):
         return body.cause, ()

@@ -113,6 +113,10 @@ class Node:
                     yield f"{instance.name}: {each.kind} {each.name} is unknown: {told.evidence.received}"
             for name in instance.contested:
                 yield f"{instance.name}: another program adds or removes {name} again and again"
+            for kept in instance.kept:
+                yield f"{instance.name} is {instance.state} and still has {kept}"
+            for claim in instance.claims:
+                yield f"{instance.name}: another host ({claim.mac}) says that it has {claim.address}, too"
             if instance.rivals:
                 deaf = ", and it does not hear this node" if instance.unheard else ""
                 yield f"{instance.name} is MASTER here and at {' '.join(instance.rivals)}{deaf}"

@@ -161,6 +161,11 @@ def _instances(node: Node, paint: Paint, width: int | None, verbose: bool) -> It
             yield paint(f"    demoted: stays behind everybody else until `{undo}`", "yellow")
         yield from table(tracked.trackers(instance, node, paint), indent=4)
         yield f"    {_addresses(instance, paint)}"
+        for claim in instance.claims:
+            who = f"{clean(claim.address)} is claimed by {clean(claim.mac)} on {clean(claim.interface)}"
+            since = clock(claim.since_ns, node.now_ns)
+            last = duration(node.now_ns - claim.last_ns)
+            yield paint(f"    {who}: {plural(claim.times, 'time')} since {since}, {last} ago at last", "red")
         wire = _wire(instance, verbose=verbose)
         if wire:
             yield f"    {wire}"

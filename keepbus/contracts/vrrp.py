@@ -67,6 +67,24 @@ class Tracked(Body):
     """Why: how the script ended, the file's number, how many processes there are."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim(Body):
+    """Another host that says that it has a virtual address (by ARP, or a neighbour advertisement)."""
+
+    address: str
+    """The virtual address."""
+    mac: str
+    """Of the other host, as it says."""
+    interface: str
+    """On which it was heard."""
+    since_ns: int
+    """First time, wall clock, nanoseconds."""
+    last_ns: int
+    """Last time, likewise."""
+    times: int
+    """How often."""
+
+
 @contract("state/vrrp/instance", key="name")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Instance(Body):
@@ -122,6 +140,10 @@ class Instance(Body):
     contested: tuple[str, ...] = ()
     """Addresses, routes and rules that another program adds or removes: five times within a minute, the last
     time less than a minute ago."""
+    kept: tuple[str, ...] = ()
+    """Addresses that this router does not hold any more and the kernel does not let go, with its reason."""
+    claims: tuple[Claim, ...] = ()
+    """Other hosts that say that they have an address of this master; as it was when it was told last."""
     faults: tuple[str, ...] = ()
     """Why it is in FAULT, a sentence each."""
     trackers: tuple[Tracked, ...] = ()
@@ -340,7 +362,8 @@ class AddressChanged(Body):
     interface: str
     """Where it is or was installed."""
     action: str
-    """added, removed, expired, restored, failed; claimed, when another host says that it has it."""
+    """added, removed, expired, restored, failed; kept, when the kernel does not let it go; claimed, when
+    another host says that it has it."""
     detail: str = ""
     """Why, in a sentence."""
 

@@ -6,12 +6,13 @@ import pytest
 from keepbus_vrrp import ipv4
 from keepbus_vrrp.effects import WatchClaims
 from keepbus_vrrp.events import Claimed
-from vrrp_router import INDEX, MAC, VIP, Router, config, link, on_wire
+from test_vrrp_tracking import states
+from vrrp_router import INDEX, MAC, VIP, Router, advert, config, link, on_wire
 
 from keepbus.config.model import VirtualAddress
 from keepbus.contracts.vrrp import AddressChanged, VrrpState
 from keepbus.runtime.machine import Log, Publish
-from keepbus.testing.playbook import Scene
+from keepbus.testing.playbook import Scene, ns
 
 STRANGER = bytes.fromhex("02000000aa01")
 
@@ -43,6 +44,26 @@ def test_r_f57_the_same_host_is_told_once_a_minute() -> None:
     count = sum(len(told(router.at(start + 2 + second, claim()))) for second in range(130))
     assert count == 3
     assert len(told(router.at(start + 133, claim(mac=b"\x02\0\0\0\xaa\x02")))) == 1
+
+
+def test_r_f57_the_state_tells_who_since_when_and_how_often() -> None:
+    router = Router()
+    start = router.become_master()
+    (first,) = states(router.at(start + 2, claim()))[-1].claims
+    assert (first.address, first.mac, first.interface) == (VIP, "02:00:00:00:aa:01", "eth0")
+    assert (first.since_ns, first.last_ns, first.times) == (ns(start + 2), ns(start + 2), 1)
+    for second in range(3, 70):
+        scene = router.at(start + second, claim())
+        if second < 62:
+            assert not states(scene), "what comes again and again is not told each time"
+    (later,) = router.instance.claims.values()
+    assert (later.body().since_ns, later.body().times) == (ns(start + 2), 68)
+    # Ten minutes after the last one it is over; so it is with the mastership.
+    assert states(router.at(start + 660)) == []
+    assert states(router.at(start + 670))[-1].claims == ()
+    router.at(start + 700, claim())
+    assert router.instance.claims
+    assert states(router.at(start + 701, advert(200, at=start + 701)))[-1].claims == ()
 
 
 @pytest.mark.parametrize("moment", [0.5, 2.0])

@@ -118,10 +118,12 @@ class Install(NamedTuple):
 
 
 class Remove(NamedTuple):
-    """Remove addresses; one that is not there is as good as removed."""
+    """Remove addresses; one that is not there is as good as removed. Answered by Removed when one stays."""
 
     instance: str
     addresses: tuple[Address, ...]
+    again: bool = False
+    """Answered in any case."""
 
 
 class Request(NamedTuple):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from keepbus_vrrp.effects import Endpoint
-from keepbus_vrrp.netlink import AddressMessage, ForwardingMessage, LinkMessage
+from keepbus_vrrp.netlink import Address, AddressMessage, ForwardingMessage, LinkMessage
 from keepbus_vrrp.route_codec import RouteKey, RouteMessage
 from keepbus_vrrp.rule_codec import RuleMessage
 
@@ -112,6 +112,15 @@ class InstallFailed(NamedTuple):
     instance: str
     address: bytes
     error: str
+
+
+class Removed(NamedTuple):
+    """What became of addresses that were to be removed; the others are gone."""
+
+    instance: str
+    addresses: tuple[Address, ...]
+    refused: tuple[tuple[Address, str], ...]
+    """Those that are still there, with the kernel's reason."""
 
 
 class Refused(NamedTuple):

@@ -18,16 +18,31 @@ from keepbus_vrrp.terms import Terms
 from keepbus_vrrp.timers import NEVER, NS_PER_US
 
 _END = attrgetter("end_ns")
+_NEVER_OPEN = 0
+"""A length of lease that nobody has."""
 
 
 class Guarding:
     """The node's. Times are CLOCK_BOOTTIME nanoseconds."""
 
-    __slots__ = ("_guarded", "_leases", "_opened_at_ns", "error", "open_at_ns")
+    __slots__ = (
+        "_ever",
+        "_guarded",
+        "_leases",
+        "_muted",
+        "_opened_at_ns",
+        "_wanted",
+        "error",
+        "open_at_ns",
+    )
 
     def __init__(self) -> None:
         self._guarded: tuple[tuple[bytes, int], ...] | None = None
         """None: what an earlier process left is not known."""
+        self._wanted: dict[bytes, int] = {}
+        self._ever: set[bytes] = set()
+        """Guarded at some time."""
+        self._muted: set[bytes] = set()
         self._leases: dict[int, set[Lease]] = {}
         """Of those who are master now, by their length in microseconds."""
         self._opened_at_ns = 0
@@ -38,7 +53,26 @@ class Guarding:
 
     def arrange(self, terms: Iterable[Terms]) -> list[Effect]:
         """Guard the addresses of all instances that are too fast for a lifetime."""
-        guarded = tuple(sorted({address: each.lease_us for each in terms for address in each.gated}.items()))
+        self._wanted = {address: each.lease_us for each in terms for address in each.gated}
+        self._ever |= self._wanted.keys()
+        return self._guard()
+
+    def mute(self, address: bytes) -> list[Effect]:
+        """Nothing of it passes, whoever opens the gate, if it is or was one that the gate guards."""
+        if address not in self._ever:
+            return []
+        self._muted.add(address)
+        return self._guard()
+
+    def unmute(self, *addresses: bytes) -> list[Effect]:
+        """They pass as others do."""
+        if self._muted.isdisjoint(addresses):
+            return []
+        self._muted.difference_update(addresses)
+        return self._guard()
+
+    def _guard(self) -> list[Effect]:
+        guarded = tuple(sorted((self._wanted | dict.fromkeys(self._muted, _NEVER_OPEN)).items()))
         if guarded == self._guarded:
             return []
         self._guarded = guarded

@@ -38,6 +38,7 @@ from keepbus_vrrp.timers import (
 from keepbus_vrrp.turn import Turn
 
 if TYPE_CHECKING:
+    from keepbus_vrrp.claims import Seen
     from keepbus_vrrp.group import Group
 
 _STEPS_PER_INTERVAL = 20
@@ -72,6 +73,10 @@ class Instance(Series):
         """Addresses that the kernel refused."""
         self.refused_before: set[bytes] = set()
         """Those that it was asked for again since."""
+        self.kept: dict[bytes, str] = {}
+        """Addresses that the kernel does not let go, with its reason (removals.py)."""
+        self.claims: dict[tuple[bytes, bytes], Seen] = {}
+        """Other hosts that say that they have an address: by address and MAC address (claims.py)."""
         self.retry_at_ns = 0
         """Not before then it is asked again."""
         self.tracking = tracking.Tracking()
@@ -337,6 +342,8 @@ class Instance(Series):
 
     def _reign(self, lease_end_ns: int = 0) -> None:
         self.familiar = b""
+        self.kept.clear()
+        self.turn.effects += self.turn.guarding.unmute(*self.terms.gated)
         vmac.switch(self, up=True)
         self.master_interval_us = self.terms.interval_us  # L4
         self.take_master(self.source, self.effective_priority)
@@ -356,6 +363,7 @@ class Instance(Series):
         self.turn.guarding.end(self.lease, self.turn.now_ns)
         self.lease.end()
         self.rivals.leave()
+        self.claims.clear()
         if release:
             self.counters.priority_zero_sent += 1
             self.counters.adverts_sent += 1

@@ -46,6 +46,7 @@ from keepbus_vrrp.lease import outlived, step_down
 from keepbus_vrrp.patience import patience_ns
 from keepbus_vrrp.placement import Placement
 from keepbus_vrrp.reception import Reception
+from keepbus_vrrp.removals import Removals
 from keepbus_vrrp.report import report
 from keepbus_vrrp.start_delay import StartDelay
 from keepbus_vrrp.statistics import Statistics
@@ -57,6 +58,7 @@ _ANSWERS = (
     events.Installed,
     events.InstallFailed,
     events.Refused,
+    events.Removed,
     events.TransmitFailed,
     events.TransmitRecovered,
 )
@@ -106,6 +108,7 @@ class Machine:
             **Answers(self.instances, self._upkeep.install_failed, self._say_report).handlers,
             **self._upkeep.handlers,
             **self._claims.handlers,
+            **Removals(self._turn, self.instances).handlers,
         }
 
     def turn(self, now_ns: int, events_: Sequence[Event]) -> Iterable[Effect]:

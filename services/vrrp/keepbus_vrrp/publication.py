@@ -45,6 +45,8 @@ def state(instance: Instance) -> Publish:
             virtual_rules=tuple(each.name for each in config.virtual_rules),
             refused=tuple(f"{name}: {error}" for name, error in instance.held.refused.items()),
             contested=instance.held.fights.contested,
+            kept=tuple(f"{family.text(each)}: {error}" for each, error in instance.kept.items()),
+            claims=tuple(each.body() for each in instance.claims.values()),
             holds_addresses=instance.holds_addresses,
             lease_us=instance.terms.lease_us if instance.is_leased else 0,
             lease_kind=_lease_kind(instance),

@@ -18,7 +18,6 @@ from keepbus_vrrp.effects import Endpoint
 from keepbus_vrrp.gate import Gate
 from keepbus_vrrp.kernel import Kernel
 from keepbus_vrrp.memory import Memory
-from keepbus_vrrp.netlink import Address
 from keepbus_vrrp.nfnetlink import ABSENT, why
 from keepbus_vrrp.route_news import RouteNews
 from keepbus_vrrp.sockets import AdvertSocket, AnnounceSocket, open_ah_socket, open_socket
@@ -170,9 +169,13 @@ class Shell:
         answers.append(events.Installed(effect.instance, effect.announce))
         return answers
 
-    def _remove(self, effect: effects.Remove) -> None:
-        for address, error in self._kernel.remove(effect.addresses):
-            self._complain(f"{_text(address)} could not be removed: {error}")
+    def _remove(self, effect: effects.Remove) -> list[Event] | None:
+        refused = tuple(self._kernel.remove(effect.addresses))
+        if not refused and not effect.again:
+            return None
+        for address, error in () if effect.again else refused:
+            self._complain(f"{family.text(address.address)}/{address.prefix} could not be removed: {error}")
+        return [events.Removed(effect.instance, effect.addresses, refused)]
 
     def _ask(self, effect: effects.Ask) -> list[Event]:
         return [
@@ -281,7 +284,3 @@ class Shell:
     def _recall(self, _effect: effects.Recall) -> list[Event]:
         boot_id = _BOOT_ID.read_text(encoding="ascii").strip()
         return [events.Remembered(boot_id, tuple(self._memory.read()))]
-
-
-def _text(address: Address) -> str:
-    return f"{family.text(address.address)}/{address.prefix}"
