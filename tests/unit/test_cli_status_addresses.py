@@ -16,7 +16,7 @@ def test_who_claims_an_address_is_shown_with_since_when_and_how_often() -> None:
     shown = node(*WELL, ("vrrp", change(INSTANCE, claims=(CLAIM,))))
     page = text(shown)
     assert "    10.0.0.99 is claimed by 02:00:00:00:aa:01 on eth0: 12 times since " in page
-    assert ", 3 s ago at last\n" in page
+    assert ", 3.0 s ago at last\n" in page
     assert shown.problems() == ["VI_1: another host (02:00:00:00:aa:01) says that it has 10.0.0.99, too"]
 
 
