@@ -1,0 +1,164 @@
+"""Whether a round went as it should. Pure: values in, findings out.
+
+The invariants are those of the simulation, with the bounds of a busy machine: an address is answered for by one
+node, never by two but for an instant, never by none longer than a takeover takes; a router moves only where the
+trouble gives it a cause; scripts are told of what happened, in order, once; everything returns to rest by itself.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+
+from soak.evidence import Answers, Finding, Round, Size, Step
+
+TOGETHER_S = 0.25
+"""Two nodes may answer for so long: one has not yet removed what the other took by right."""
+SILENT_S = 0.4
+"""Nobody may answer for so long though nothing moves: frames wait on a busy machine."""
+TAKEOVER_INTERVALS = 4
+"""Three intervals and the skew, which is at most one."""
+_TAKEOVER_SLACK_S = 0.8
+_GROWTH_KIBIBYTES = 3072
+_GROWTH_DESCRIPTORS = 3
+STEPS_OF_A_MOVE = 4
+"""Transitions of one router on one node in a round: away, back, and one of each in between."""
+
+
+def judge(seen: Round) -> list[Finding]:
+    """What was not as it should be in a round, worst first."""
+    return [
+        *_holders(seen),
+        *_moves(seen),
+        *_notifications(seen),
+        *_rest(seen),
+        *(Finding("every failure is told in a sentence", "no traceback in a log", cry) for cry in seen.cries),
+        *(Finding("the journal has what happened", "a line for each transition", it) for it in seen.untraced),
+    ]
+
+
+def spans(answers: Answers, from_s: float, until_s: float) -> Iterator[tuple[float, float, frozenset[str]]]:
+    """From when to when who answered, within those moments."""
+    ends = [at for at, _ in answers[1:]] + [until_s]
+    for (at, hosts), end in zip(answers, ends, strict=True):
+        begin, stop = max(at, from_s), min(end, until_s)
+        if begin < stop:
+            yield begin, stop, hosts
+
+
+def _holders(seen: Round) -> Iterator[Finding]:
+    """R-I1, R-I2, R-I6."""
+    terms = seen.terms
+    settled_s = seen.settled_s if seen.settled_s is not None else seen.until_s
+    for address, answers in seen.answers.items():
+        interval_s = seen.intervals_s[address]
+        takeover_s = TAKEOVER_INTERVALS * interval_s + _TAKEOVER_SLACK_S
+        most_silent_s = (takeover_s if terms.moves else SILENT_S) + terms.silent_s
+        for begin, end, hosts in spans(answers, seen.began_s, seen.until_s):
+            blind_s = sum(max(0.0, min(end, to) - max(begin, since)) for since, to in seen.blind)
+            lasted_s = end - begin - blind_s
+            when = f"{lasted_s:.2f} s, from {begin - seen.began_s:+.2f} s on"
+            if len(hosts) > 1 and lasted_s > TOGETHER_S + terms.together_s:
+                # After a cut the two sides hear each other within an interval; until then both are right.
+                excused = (
+                    terms.split
+                    and begin <= seen.ended_s
+                    and end <= seen.ended_s + 2 * interval_s + TOGETHER_S
+                )
+                if not excused:
+                    yield Finding(
+                        "one node answers for an address",
+                        f"{address}: two at once for {TOGETHER_S + terms.together_s:.2f} s at most",
+                        f"{' and '.join(sorted(hosts))} for {when}",
+                    )
+            if not hosts and lasted_s > most_silent_s:
+                if terms.dark and end <= settled_s + most_silent_s:
+                    continue
+                yield Finding(
+                    "an address is answered for",
+                    f"{address}: silent for {most_silent_s:.2f} s at most",
+                    f"nobody answered for {when}",
+                )
+
+
+def _moves(seen: Round) -> Iterator[Finding]:
+    """R-I5, R-I11: no transition without a cause, and not more than it takes."""
+    counted: Counter[tuple[str, str]] = Counter()
+    for step in seen.steps:
+        allowed = seen.terms.moves or step.name in seen.terms.only
+        if not step.cause:
+            yield Finding("every transition has a cause", "a sentence", f"none: {word(step)}")
+        if not allowed:
+            yield Finding("no transition without a cause", f"{step.name} stays as it is", word(step))
+        counted[step.node, step.name] += 1
+    for (node, name), count in counted.items():
+        if count > STEPS_OF_A_MOVE and not seen.terms.split:
+            yield Finding(
+                "a router comes to rest",
+                f"at most {STEPS_OF_A_MOVE} transitions",
+                f"{count} of {name} on {node}",
+            )
+
+
+def _notifications(seen: Round) -> Iterator[Finding]:
+    """Told as it happened, in order, never twice; nothing is missing unless who tells was hurt."""
+    wanted: dict[tuple[str, str], list[str]] = {}
+    for step in seen.steps:
+        wanted.setdefault((step.node, step.name), []).append(step.to_state)
+    got: dict[tuple[str, str], list[str]] = {}
+    for node, lines in seen.told.items():
+        for name, state in lines:
+            got.setdefault((node, name), []).append(state)
+    for node, name in sorted(wanted.keys() | got.keys()):
+        states, lines = _told_of(wanted.get((node, name), [])), got.get((node, name), [])
+        right = is_part_of(lines, states) if seen.terms.untold else list(lines) == states
+        if not right:
+            yield Finding(
+                "scripts are told of each transition, in order, once",
+                f"{name} on {node}: {' '.join(states) or 'nothing'}",
+                " ".join(lines) or "nothing",
+            )
+
+
+def _told_of(states: Sequence[str]) -> list[str]:
+    """A stop is told only to who asked for it; an instance that left the file is told of as FAULT."""
+    return ["FAULT" if state == "DELETED" else state for state in states if state not in ("STOP", "INIT")]
+
+
+def is_part_of(some: Sequence[str], whole: Sequence[str]) -> bool:
+    """True when `some` is `whole` with nothing added and the order kept."""
+    rest = iter(whole)
+    return all(each in rest for each in some)
+
+
+def _rest(seen: Round) -> Iterator[Finding]:
+    if seen.settled_s is None:
+        for sentence in seen.unsettled or ["(unknown)"]:
+            yield Finding(
+                "all is well again",
+                f"within {seen.until_s - seen.ended_s:.0f} s of the trouble's end",
+                sentence,
+            )
+
+
+def growth(sizes: Mapping[str, Sequence[Size]]) -> list[Finding]:
+    """Of each service over the run: what its processes took at rest, oldest first."""
+    found = []
+    for name, series in sizes.items():
+        third = len(series) // 3
+        if third < 2:
+            continue
+        # The smallest of each third: a process that has just begun is small, one that has grown stays large.
+        first, last = series[:third], series[-third:]
+        before, after = (max(size.kibibytes for size in first), min(size.kibibytes for size in last))
+        if after > before + _GROWTH_KIBIBYTES:
+            found.append(Finding("memory does not grow", f"{name}: {before} KiB", f"{after} KiB at the end"))
+        fds = (max(size.descriptors for size in first), min(size.descriptors for size in last))
+        if fds[1] > fds[0] + _GROWTH_DESCRIPTORS:
+            found.append(Finding("descriptors are given back", f"{name}: {fds[0]}", f"{fds[1]} at the end"))
+    return found
+
+
+def word(step: Step) -> str:
+    """A step in a line."""
+    return f"{step.node} {step.name} {step.from_state} -> {step.to_state}: {step.cause}"

@@ -1,0 +1,136 @@
+"""The rounds: a trouble, its end, the wait for rest, the judgement, in a line or two each."""
+
+from __future__ import annotations
+
+import argparse
+import random
+import time
+
+from soak.evidence import Finding, Round, Size, Terms
+from soak.judge import growth, judge
+from soak.routers import ROUTERS
+from soak.stage import Stage, untraced
+from soak.troubles import TROUBLES
+
+REST_LIMIT_S = 25.0
+"""From the end of a trouble to the moment when all is as it should be; a frozen service is replaced after 5 s to 15 s."""
+_QUIET_S = 2.0
+"""How long all must stay as it should be."""
+
+
+class Soak:
+    """A run, and what it found."""
+
+    def __init__(self, stage: Stage, chance: random.Random, options: argparse.Namespace) -> None:
+        self.number = 0
+        self._stage, self._chance = stage, chance
+        self._seed, self._logs = options.seed, options.logs
+        self._names = sorted(options.only or TROUBLES)
+        self._bag: list[str] = []
+        self._findings: list[tuple[int, str, Finding]] = []
+        self._sizes: dict[str, list[Size]] = {}
+        self._heard = len(stage.ears.steps(0))
+        self._began_s = time.monotonic()
+        for node in stage.nodes:
+            node.cries()
+            node.told()
+        self._measure()
+
+    def play(self, until_s: float) -> None:
+        """One round."""
+        self.number += 1
+        seen = self._happen(self._draw())
+        found = judge(seen)
+        rest = (
+            f"rest after {seen.settled_s - seen.ended_s:.1f} s" if seen.settled_s is not None else "no rest"
+        )
+        steps = f", {len(seen.steps)} transitions" if seen.steps else ""
+        print(f"{self._clock()} #{self.number} {seen.trouble}: {rest}{steps}", flush=True)
+        for finding in found:
+            self._tell(seen.trouble, finding)
+        self._measure()
+
+    def finish(self) -> None:
+        """What only the whole run shows."""
+        for finding in growth(self._sizes):
+            self._tell("the whole run", finding)
+
+    def report(self) -> int:
+        """The last lines; 0 when nothing was found."""
+        minutes = (time.monotonic() - self._began_s) / 60
+        print(
+            f"{self.number} rounds in {minutes:.1f} minutes, {len(self._findings)} findings, seed {self._seed}"
+        )
+        for number, trouble, finding in self._findings:
+            print(f"  #{number} {trouble}: {finding.rule}; {finding.expected}; seen: {finding.seen[:200]}")
+        return 1 if self._findings else 0
+
+    def _draw(self) -> str:
+        """Every trouble once before one comes again."""
+        if not self._bag:
+            self._bag = list(self._names)
+            self._chance.shuffle(self._bag)
+        return self._bag.pop()
+
+    def _happen(self, name: str) -> Round:
+        stage = self._stage
+        began_s = time.monotonic()
+        stage.witness.forget(began_s)
+        acts = TROUBLES[name](stage, self._chance)
+        act = next(acts)
+        time.sleep(act.lasts_s)
+        next(acts, None)
+        ended_s = time.monotonic()
+        settled_s = self._rest(ended_s + REST_LIMIT_S, act.terms)
+        until_s = time.monotonic()
+        unsettled = stage.unsettled() if settled_s is None else []
+        steps = stage.ears.steps(self._heard)
+        self._heard += len(steps)
+        return Round(
+            trouble=f"{name}: {act.told}",
+            terms=act.terms,
+            began_s=began_s,
+            ended_s=ended_s,
+            settled_s=settled_s,
+            until_s=until_s,
+            intervals_s={router.address: router.interval_s for router in ROUTERS},
+            answers=stage.witness.since(began_s),
+            blind=stage.witness.blind(began_s),
+            steps=steps,
+            told={node.name: node.told() for node in stage.nodes},
+            unsettled=unsettled,
+            cries=[cry for node in stage.nodes for cry in node.cries()],
+            untraced=[]
+            if act.terms.unrecorded
+            else [line for node in stage.nodes for line in untraced(node, steps)],
+        )
+
+    def _rest(self, deadline_s: float, terms: Terms) -> float | None:
+        """Wait until all has been as it should be for a while; when that began."""
+        since: float | None = None
+        while time.monotonic() < deadline_s:
+            if self._stage.unsettled():
+                since = None
+            elif since is None:
+                since = time.monotonic()
+            elif time.monotonic() - since >= _QUIET_S:
+                return since
+            time.sleep(0.25)
+        return None
+
+    def _measure(self) -> None:
+        for node in self._stage.nodes:
+            for name, size in node.sizes().items():
+                self._sizes.setdefault(name, []).append(size)
+
+    def _tell(self, trouble: str, finding: Finding) -> None:
+        self._findings.append((self.number, trouble, finding))
+        print(
+            f"    FOUND (seed {self._seed}, #{self.number}): {finding.rule}\n"
+            f"      expected: {finding.expected}\n      seen:     {finding.seen}\n      logs:     {self._logs}",
+            flush=True,
+        )
+
+    def _clock(self) -> str:
+        seconds = int(time.monotonic() - self._began_s)
+        return f"{seconds // 60:3d}:{seconds % 60:02d}"

@@ -1,0 +1,155 @@
+"""All that a round plays on: the network, the nodes, the web servers, and who watches them."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from demo.hosts import WebServer
+from soak import network
+from soak.ears import Ears
+from soak.evidence import Step
+from soak.node import Node
+from soak.routers import ROUTERS, priority
+from soak.witness import Witness
+
+_START_S = 30.0
+
+
+class Stage:
+    """Made by `stage`, which also ends it."""
+
+    def __init__(self, work: Path, count: int) -> None:
+        names = [f"d{number}" for number in range(1, count + 1)]
+        network.build(names)
+        self.nodes = [Node(name, number, count, work) for number, name in enumerate(names)]
+        self.web = {name: WebServer(name, name) for name in network.WEB}
+        self.witness = Witness(ROUTERS, names)
+        self.ears = Ears(self.nodes)
+        self.census: dict[str, dict[str, int]] = {}
+        """How many processes of each kind a healthy node has."""
+
+    def node(self, name: str) -> Node:
+        """By its name."""
+        return next(node for node in self.nodes if node.name == name)
+
+    def others(self, node: Node) -> list[Node]:
+        """All but that one."""
+        return [other for other in self.nodes if other is not node]
+
+    def start(self) -> None:
+        """Everything, until all is well. RuntimeError when it does not become so."""
+        for server in self.web.values():
+            server.start()
+        for node in self.nodes:
+            node.start()
+        deadline = time.monotonic() + _START_S
+        while sentences := self.unsettled():
+            if time.monotonic() > deadline:
+                raise RuntimeError("the nodes did not become well: " + "; ".join(sentences))
+            time.sleep(0.2)
+        time.sleep(1)
+        self.census = {node.name: dict(node.census()) for node in self.nodes}
+
+    def restart(self, node: Node) -> None:
+        """Start a node that ended."""
+        self.ears.forget(node.name)
+        node.start()
+
+    def unsettled(self) -> list[str]:
+        """What is not as it should be now, a sentence each; empty at rest."""
+        sentences = []
+        for node in self.nodes:
+            if not node.up:
+                sentences.append(f"{node.name} does not run")
+                continue
+            picture = self.ears.picture(node.name)
+            sentences += [f"{node.name}: {problem}" for problem in picture.problems()]
+            if self.census:
+                sentences += list(_differences(node, self.census[node.name]))
+            wanted = {
+                router.name: "MASTER" if self._first(router.name) is node else "BACKUP" for router in ROUTERS
+            }
+            states = {instance.name: instance.state.value for instance in picture.instances}
+            sentences += [
+                f"{node.name}: {name} is {states.get(name, 'unknown')}, not {state}"
+                for name, state in wanted.items()
+                if states.get(name) != state
+            ]
+            sentences += [
+                f"{node.name}: notify has not yet told all of {name}"
+                for name, notified in picture.notified.items()
+                if notified.pending
+            ]
+        answering = self.witness.answering()
+        for router in ROUTERS:
+            expected = {self._first(router.name).name}
+            if answering[router.address] != expected:
+                seen = " ".join(sorted(answering[router.address])) or "nobody"
+                sentences.append(f"{router.address} ({router.name}) is answered for by {seen}")
+        return sentences
+
+    def _first(self, name: str) -> Node:
+        """The node whose priority for the router is the highest."""
+        router = next(router for router in ROUTERS if router.name == name)
+        return max(self.nodes, key=lambda node: priority(router, self.nodes.index(node), len(self.nodes)))
+
+    def end(self) -> None:
+        """Stop everything; the namespaces that hold it end with their last process."""
+        for node in self.nodes:
+            node.stop()
+        for server in self.web.values():
+            server.kill()
+
+
+def _differences(node: Node, wanted: dict[str, int]) -> Iterator[str]:
+    seen = node.census()
+    for what in sorted(wanted.keys() | seen.keys()):
+        if seen[what] != wanted.get(what, 0):
+            yield f"{node.name}: {seen[what]} processes are {what}, not {wanted.get(what, 0)}"
+
+
+def untraced(node: Node, steps: list[Step]) -> list[str]:
+    """Those of a node's steps that its journal does not have."""
+    recorded: set[tuple[str, str, int]] = set()
+    folder = node.run_dir / "audit"
+    for path in sorted(folder.glob("journal.jsonl*")):
+        for line in path.read_text(errors="replace").splitlines():
+            with contextlib.suppress(ValueError, KeyError, TypeError):
+                recorded.update(_recorded(json.loads(line)))
+    return [
+        f"{step.node} {step.name} {step.number}: {step.to_state}"
+        for step in steps
+        if step.node == node.name and (step.name, step.life, step.number) not in recorded
+    ]
+
+
+def _recorded(line: dict[str, object]) -> Iterator[tuple[str, str, int]]:
+    topic, body = str(line.get("topic", "")), line.get("body")
+    if not isinstance(body, dict):
+        return
+    group = "GROUP " if "/group/" in topic else ""
+    if topic.startswith("event/vrrp/transition/") or topic.startswith("event/vrrp/group/"):
+        yield (
+            f"{group}{body.get('instance') or body.get('group')}",
+            body["life"],
+            body["transition"]["number"],
+        )
+    elif topic.startswith("state/vrrp/instance/") or topic.startswith("state/vrrp/group/"):
+        for transition in body["history"]:
+            yield f"{group}{body['name']}", body["life"], transition["number"]
+
+
+@contextlib.contextmanager
+def stage(work: Path, count: int) -> Iterator[Stage]:
+    """A stage with everything running and well."""
+    made = Stage(work, count)
+    try:
+        with made.witness, made.ears:
+            made.start()
+            yield made
+    finally:
+        made.end()
