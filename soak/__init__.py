@@ -1,1 +1,1 @@
-"""The soak: whole nodes under a seeded sequence of troubles, each judged by what a client and the logs saw."""
+"""The soak: whole nodes under a seeded sequence of troubles, judged by what a client and the logs saw."""

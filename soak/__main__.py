@@ -8,21 +8,20 @@ from __future__ import annotations
 import argparse
 import os
 import random
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from demo import network
-from soak import process_troubles
+from soak import host_troubles, network_troubles, operator_troubles, process_troubles
 from soak.rounds import Soak
 from soak.stage import stage
 from soak.troubles import TROUBLES
 
 _INSIDE = "KEEPBUS_SOAK_INSIDE"
-_MODULES = (process_troubles,)
+_MODULES = (process_troubles, network_troubles, host_troubles, operator_troubles)
 """Imported because they register troubles."""
 
 
@@ -30,7 +29,7 @@ def main() -> int:
     """The exit status: 0 when nothing was found."""
     options = _options()
     if _INSIDE not in os.environ:
-        return _enter(options)
+        _enter(options)
     work = Path("/run/soak")
     network.run("mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", "/run")
     (Path("/run/netns")).mkdir()
@@ -62,20 +61,20 @@ def _options() -> argparse.Namespace:
     return options
 
 
-def _enter(options: argparse.Namespace) -> int:
-    """Run this again as root of its own network, mounts and processes; its exit status."""
+def _enter(options: argparse.Namespace) -> NoReturn:
+    """Become the same in a network, with mounts and processes of its own, which end with it."""
     if os.geteuid() != 0:
-        print("soak: needs root", file=sys.stderr)
-        return 1
+        sys.exit("soak: needs root")
     options.logs.mkdir(parents=True, exist_ok=True)
     options.logs.chmod(0o755)
     print(f"seed {options.seed}, logs in {options.logs}", flush=True)
-    arguments: Sequence[str] = [*sys.argv[1:], "--seed", str(options.seed), "--logs", str(options.logs)]
-    return subprocess.run(
+    arguments = [*sys.argv[1:], "--seed", str(options.seed), "--logs", str(options.logs)]
+    os.execvpe(
+        "unshare",
         ["unshare", "--net", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child",
          sys.executable, "-m", "soak", *arguments],
-        env={**os.environ, _INSIDE: "1", "PYTHONDONTWRITEBYTECODE": "1"}, check=False,
-    ).returncode  # fmt: skip
+        {**os.environ, _INSIDE: "1", "PYTHONDONTWRITEBYTECODE": "1"},
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -16,8 +16,10 @@ Answers = Sequence[tuple[float, frozenset[str]]]
 class Terms:
     """What a trouble may cause. The default: a client sees nothing and no router changes state."""
 
-    moves: bool = False
-    """Routers may change state, and an address may be silent for as long as a takeover takes."""
+    moves: frozenset[str] = frozenset()
+    """Routers and groups that may change state; their addresses may be silent as long as a takeover takes."""
+    anew: bool = False
+    """Backups may begin anew as backups: their process was killed."""
     split: bool = False
     """Nodes don't hear each other: until it ends both sides are right."""
     dark: bool = False
@@ -30,8 +32,16 @@ class Terms:
     """Notifications may be missing: their process was killed, or all of them were."""
     unrecorded: bool = False
     """The journal may have holes: audit, the hub or the disk were hurt."""
-    only: frozenset[str] = frozenset()
-    """Routers that may move where the others may not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """A virtual address that the client asks for."""
+
+    address: str
+    router: str
+    interval_s: float
+    """Of the router's adverts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +81,11 @@ class Round:
     """When all was as it should be; None: never."""
     until_s: float
     """End of what was seen."""
-    intervals_s: Mapping[str, float]
-    """Advert interval by virtual address."""
+    watched: Sequence[Watched]
     answers: Mapping[str, Answers]
     """By virtual address."""
     blind: Sequence[tuple[float, float]] = ()
-    """From when to when this machine did not let the client ask, or the kernel its services write addresses."""
+    """From when to when this machine let nobody work."""
     steps: Sequence[Step] = ()
     """New in this round, in the order in which they were told."""
     told: Mapping[str, Sequence[tuple[str, str]]] = field(default_factory=dict)

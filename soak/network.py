@@ -2,8 +2,8 @@
 
     client (this namespace, on both bridges) ── front ── d1 d2 d3 ── back ── web1 web2
 
-Cuts and losses are rules of nftables where the bridge forwards from node to node, so that they never stand between
-a node and the client: who answers is always seen.
+Cuts and losses are rules of nftables where the bridge forwards from node to node, so that they never stand
+between a node and the client: who answers is always seen.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import shutil
 import signal
@@ -179,7 +180,7 @@ def _tail(path: Path, octets: int) -> tuple[str, int]:
 
 
 def _what(words: list[bytes]) -> str:
-    for before, word in zip(words, words[1:], strict=False):
+    for before, word in itertools.pairwise(words):
         if before == b"-m":
             name = word.decode(errors="replace")
             if name == "keepbus.cli":

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import argparse
 import random
+import subprocess
 import time
 
-from soak.evidence import Finding, Round, Size, Terms
-from soak.judge import growth, judge
+from soak.evidence import Finding, Round, Size, Step, Terms, Watched
+from soak.judge import growth, judge, notifications
 from soak.routers import ROUTERS
 from soak.stage import Stage, untraced
-from soak.troubles import TROUBLES
+from soak.troubles import TROUBLES, Act
 
 REST_LIMIT_S = 25.0
-"""From the end of a trouble to the moment when all is as it should be; a frozen service is replaced after 5 s to 15 s."""
+"""From the end of a trouble until all is as it should be; what is frozen is replaced after 5 s to 15 s."""
 _QUIET_S = 2.0
 """How long all must stay as it should be."""
+_SCRIPTS_S = 1.5
+"""What happened just now has not been told yet."""
 
 
 class Soak:
@@ -58,9 +61,8 @@ class Soak:
     def report(self) -> int:
         """The last lines; 0 when nothing was found."""
         minutes = (time.monotonic() - self._began_s) / 60
-        print(
-            f"{self.number} rounds in {minutes:.1f} minutes, {len(self._findings)} findings, seed {self._seed}"
-        )
+        found = f"{len(self._findings)} findings, seed {self._seed}"
+        print(f"{self.number} rounds in {minutes:.1f} minutes, {found}")
         for number, trouble, finding in self._findings:
             print(f"  #{number} {trouble}: {finding.rule}; {finding.expected}; seen: {finding.seen[:200]}")
         return 1 if self._findings else 0
@@ -77,15 +79,19 @@ class Soak:
         began_s = time.monotonic()
         stage.witness.forget(began_s)
         acts = TROUBLES[name](stage, self._chance)
-        act = next(acts)
-        time.sleep(act.lasts_s)
-        next(acts, None)
+        act = Act("was not done")
+        problems = []
+        try:
+            act = next(acts)
+            time.sleep(act.lasts_s)
+            next(acts, None)
+        except (RuntimeError, OSError, subprocess.TimeoutExpired) as error:
+            problems.append(str(error))
         ended_s = time.monotonic()
         settled_s = self._rest(ended_s + REST_LIMIT_S, act.terms)
         until_s = time.monotonic()
-        unsettled = stage.unsettled() if settled_s is None else []
-        steps = stage.ears.steps(self._heard)
-        self._heard += len(steps)
+        unsettled = stage.unsettled() if settled_s is None else stage.unwell()
+        steps, told = self._told()
         return Round(
             trouble=f"{name}: {act.told}",
             terms=act.terms,
@@ -93,17 +99,30 @@ class Soak:
             ended_s=ended_s,
             settled_s=settled_s,
             until_s=until_s,
-            intervals_s={router.address: router.interval_s for router in ROUTERS},
+            watched=[Watched(router.address, router.name, router.interval_s) for router in ROUTERS],
             answers=stage.witness.since(began_s),
-            blind=stage.witness.blind(began_s),
+            blind=[*stage.witness.blind(began_s), *stage.pauses.since(began_s)],
             steps=steps,
-            told={node.name: node.told() for node in stage.nodes},
-            unsettled=unsettled,
+            told=told,
+            unsettled=[*problems, *unsettled],
             cries=[cry for node in stage.nodes for cry in node.cries()],
             untraced=[]
             if act.terms.unrecorded
             else [line for node in stage.nodes for line in untraced(node, steps)],
         )
+
+    def _told(self) -> tuple[list[Step], dict[str, list[tuple[str, str]]]]:
+        """Transitions and what scripts were told of since the last time, when the scripts had their time."""
+        steps = self._stage.ears.steps(self._heard)
+        deadline_s = time.monotonic() + _SCRIPTS_S
+        while time.monotonic() < deadline_s:
+            told = {node.name: node.told(peek=True) for node in self._stage.nodes}
+            if not notifications(steps, told, untold=False):
+                break
+            time.sleep(0.25)
+            steps = self._stage.ears.steps(self._heard)
+        self._heard += len(steps)
+        return steps, {node.name: node.told() for node in self._stage.nodes}
 
     def _rest(self, deadline_s: float, terms: Terms) -> float | None:
         """Wait until all has been as it should be for a while; when that began."""
@@ -127,7 +146,8 @@ class Soak:
         self._findings.append((self.number, trouble, finding))
         print(
             f"    FOUND (seed {self._seed}, #{self.number}): {finding.rule}\n"
-            f"      expected: {finding.expected}\n      seen:     {finding.seen}\n      logs:     {self._logs}",
+            f"      expected: {finding.expected}\n      seen:     {finding.seen}\n"
+            f"      logs:     {self._logs}",
             flush=True,
         )
 

@@ -45,6 +45,11 @@ ROUTERS = (
 )
 
 
+EVERYTHING = frozenset({*(router.name for router in ROUTERS), "GROUP G", "MORE"})
+"""Whatever may change state."""
+_TOGETHER = frozenset({*(router.name for router in ROUTERS if router.group), "GROUP G"})
+
+
 @dataclass(frozen=True, slots=True)
 class Variant:
     """What a reload may change; the default is the file as it was at the start."""
@@ -57,6 +62,11 @@ class Variant:
     extra_address: bool = False
     """Of FAST, whose owners must have the same list."""
     broken: bool = False
+
+
+def moving(router: Router) -> frozenset[str]:
+    """Who changes state when this router does."""
+    return _TOGETHER if router.group else frozenset({router.name})
 
 
 def priority(router: Router, number: int, nodes: int) -> int:

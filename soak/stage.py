@@ -13,7 +13,8 @@ from soak import network
 from soak.ears import Ears
 from soak.evidence import Step
 from soak.node import Node
-from soak.routers import ROUTERS, priority
+from soak.pauses import Pauses
+from soak.routers import ROUTERS, Router, priority
 from soak.witness import Witness
 
 _START_S = 30.0
@@ -29,6 +30,7 @@ class Stage:
         self.web = {name: WebServer(name, name) for name in network.WEB}
         self.witness = Witness(ROUTERS, names)
         self.ears = Ears(self.nodes)
+        self.pauses = Pauses()
         self.census: dict[str, dict[str, int]] = {}
         """How many processes of each kind a healthy node has."""
 
@@ -70,9 +72,7 @@ class Stage:
             sentences += [f"{node.name}: {problem}" for problem in picture.problems()]
             if self.census:
                 sentences += list(_differences(node, self.census[node.name]))
-            wanted = {
-                router.name: "MASTER" if self._first(router.name) is node else "BACKUP" for router in ROUTERS
-            }
+            wanted = {router.name: "MASTER" if self.first(router) is node else "BACKUP" for router in ROUTERS}
             states = {instance.name: instance.state.value for instance in picture.instances}
             sentences += [
                 f"{node.name}: {name} is {states.get(name, 'unknown')}, not {state}"
@@ -86,15 +86,19 @@ class Stage:
             ]
         answering = self.witness.answering()
         for router in ROUTERS:
-            expected = {self._first(router.name).name}
+            expected = {self.first(router).name}
             if answering[router.address] != expected:
                 seen = " ".join(sorted(answering[router.address])) or "nobody"
                 sentences.append(f"{router.address} ({router.name}) is answered for by {seen}")
         return sentences
 
-    def _first(self, name: str) -> Node:
+    def unwell(self) -> list[str]:
+        """What `keepbus status` complains of where it should not; empty at rest."""
+        answers = {node.name: node.keepbus("status") for node in self.nodes}
+        return [f"{name}: keepbus status: {page}" for name, (status, page) in answers.items() if status]
+
+    def first(self, router: Router) -> Node:
         """The node whose priority for the router is the highest."""
-        router = next(router for router in ROUTERS if router.name == name)
         return max(self.nodes, key=lambda node: priority(router, self.nodes.index(node), len(self.nodes)))
 
     def end(self) -> None:
@@ -132,13 +136,13 @@ def _recorded(line: dict[str, object]) -> Iterator[tuple[str, str, int]]:
     if not isinstance(body, dict):
         return
     group = "GROUP " if "/group/" in topic else ""
-    if topic.startswith("event/vrrp/transition/") or topic.startswith("event/vrrp/group/"):
+    if topic.startswith(("event/vrrp/transition/", "event/vrrp/group/")):
         yield (
             f"{group}{body.get('instance') or body.get('group')}",
             body["life"],
             body["transition"]["number"],
         )
-    elif topic.startswith("state/vrrp/instance/") or topic.startswith("state/vrrp/group/"):
+    elif topic.startswith(("state/vrrp/instance/", "state/vrrp/group/")):
         for transition in body["history"]:
             yield f"{group}{body['name']}", body["life"], transition["number"]
 
@@ -148,7 +152,7 @@ def stage(work: Path, count: int) -> Iterator[Stage]:
     """A stage with everything running and well."""
     made = Stage(work, count)
     try:
-        with made.witness, made.ears:
+        with made.witness, made.ears, made.pauses:
             made.start()
             yield made
     finally:

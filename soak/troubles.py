@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from soak.evidence import Terms
 from soak.stage import Stage
 
+_NOTHING = Terms()
+
 
 @dataclass(frozen=True, slots=True)
 class Act:
@@ -16,7 +18,7 @@ class Act:
 
     told: str
     """In a line."""
-    terms: Terms = Terms()
+    terms: Terms = _NOTHING
     lasts_s: float = 0.0
     """Until it is taken away again."""
 

@@ -1,8 +1,8 @@
 """The client that asks for every virtual address, all the time, and notes which nodes answer.
 
-Law of this file: it does not ask the nodes, it asks the wire. A question (ARP, neighbour solicitation) goes out on the
-bridge; each answer is attributed to the bridge's port by which it came in, so that two nodes that answer with one
-virtual MAC address are still two.
+Law of this file: it does not ask the nodes, it asks the wire. A question (ARP, neighbour solicitation) goes
+out on the bridge; each answer is attributed to the bridge's port by which it came in, so that two nodes that
+answer with one virtual MAC address are still two.
 """
 
 from __future__ import annotations
@@ -164,7 +164,7 @@ def _packet_socket(interface: str, *, listen: bool = False) -> socket.socket:
 
 
 def _checksum(octets: bytes) -> int:
-    total = sum(struct.unpack(f"!{len(octets) // 2}H", octets))
+    total: int = sum(struct.unpack(f"!{len(octets) // 2}H", octets))
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)
     return ~total & 0xFFFF

@@ -33,24 +33,29 @@ class Logger:
 
     def debug(self, text: str, **fields: object) -> None:
         """For whoever works on keepbus."""
-        self._made().debug(text, **fields)
+        self._say("debug", text, fields)
 
     def info(self, text: str, **fields: object) -> None:
         """What an operator wants to find afterwards."""
-        self._made().info(text, **fields)
+        self._say("info", text, fields)
 
     def warning(self, text: str, **fields: object) -> None:
         """Something is not as it should be; keepbus goes on."""
-        self._made().warning(text, **fields)
+        self._say("warning", text, fields)
 
     def error(self, text: str, **fields: object) -> None:
         """Something does not work until somebody does something."""
-        self._made().error(text, **fields)
+        self._say("error", text, fields)
 
-    def _made(self) -> structlog.typing.FilteringBoundLogger:
+    def _say(self, level: str, text: str, fields: dict[str, object]) -> None:
         if self._logger is None:
-            self._logger = self._make()
-        return self._logger
+            try:
+                self._logger = self._make()
+            except (ImportError, OSError):
+                # No descriptor, or no disk, to import it with: the next line tries again.
+                self._sink.lost += 1
+                return
+        getattr(self._logger, level)(text, **fields)
 
     def _make(self) -> structlog.typing.FilteringBoundLogger:
         import structlog

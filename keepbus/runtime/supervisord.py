@@ -7,6 +7,7 @@ and a stopping one reaped at once (see docs/decisions/0402-waking-supervisord.md
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import xmlrpc.client
@@ -24,13 +25,17 @@ class Call:
     """One call that never waits: watch `fileno()` for reading and feed it with `read` until it is done."""
 
     def __init__(self, path: Path, method: str, *arguments: Any) -> None:
-        """Connect and send. Raises SupervisordError when nobody listens or the backlog is full."""
+        """Connect and send. Raises SupervisordError when nobody listens, the backlog is full, or there is no
+        descriptor left."""
         body = xmlrpc.client.dumps(arguments, method).encode()
         request = (
             f"POST /RPC2 HTTP/1.0\r\nContent-Type: text/xml\r\nContent-Length: {len(body)}\r\n\r\n".encode()
             + body
         )
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        try:
+            self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        except OSError as error:
+            raise SupervisordError(f"no socket for {path}: {error.strerror}") from None
         self._answer = b""
         try:
             self._socket.connect(os.fspath(path))
@@ -87,6 +92,10 @@ def call(path: Path, method: str, *arguments: Any, timeout_s: float = 2.0) -> An
 
 
 def wake(path: Path) -> None:
-    """End supervisord's wait, so that it looks at its children now. Nothing happens when it is not there."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as connection:
+    """End supervisord's wait, so that it looks at its children now. Nothing happens when it is not there, or
+    there is no descriptor left."""
+    with (
+        contextlib.suppress(OSError),
+        socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as connection,
+    ):
         connection.connect_ex(os.fspath(path))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import sys
 
 import pytest
 
@@ -33,6 +34,22 @@ def test_what_comes_from_outside_cannot_begin_a_line(monkeypatch: pytest.MonkeyP
     log, reader = piped(monkeypatch)
     log.warning("checked", received="200\n2026-01-01 forged")
     assert os.read(reader, 1000).count(b"\n") == 1
+
+
+def test_a_line_for_which_nothing_can_be_imported_is_lost_and_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """R-F43: without a descriptor structlog cannot be read, and a log line is no reason to die."""
+    log, reader = piped(monkeypatch)
+    with monkeypatch.context() as no_descriptor:
+        no_descriptor.setitem(sys.modules, "structlog", None)
+        log.info("nobody reads this")
+    log.info("there are descriptors again")
+    assert (
+        os.read(reader, 1000)
+        .decode()
+        .endswith("there are descriptors again  lost_lines=1\n".replace("  ", " "))
+    )
 
 
 def test_json_lines_are_json(monkeypatch: pytest.MonkeyPatch) -> None:

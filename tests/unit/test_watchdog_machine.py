@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from keepbus_watchdog.effects import AskForList, Hold, Kill
-from keepbus_watchdog.events import NoList, Process, ProcessDied, ProcessList
+from keepbus_watchdog.events import NoList, NotHeld, Process, ProcessDied, ProcessList
 from keepbus_watchdog.machine import MOST_ASKS, Machine
 
 from keepbus.contracts.common import Service, Status
@@ -70,6 +70,16 @@ class Play:
 
     def told(self, kind: type) -> list[Any]:
         return [e.body for e in self.of(Publish) if isinstance(e.body, kind)]
+
+
+def test_a_process_for_which_there_is_no_descriptor_is_held_at_the_next_list() -> None:
+    """R-F43."""
+    play = Play()
+    play.pids["checker"] = 33
+    play.turn(ProcessList(play.processes()))
+    assert play.turn(NotHeld("checker", 33)) == []
+    assert Hold("checker", 33) in play.turn(ProcessList(play.processes()))
+    assert Hold("checker", 33) not in play.turn(ProcessList(play.processes()))
 
 
 def test_all_is_well() -> None:

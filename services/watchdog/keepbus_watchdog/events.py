@@ -27,6 +27,13 @@ class NoList(NamedTuple):
     reason: str
 
 
+class NotHeld(NamedTuple):
+    """There was no descriptor for a process that was to be held."""
+
+    service: str
+    pid: int
+
+
 class ProcessDied(NamedTuple):
     """A process that was held ended."""
 

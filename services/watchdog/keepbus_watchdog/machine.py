@@ -17,7 +17,7 @@ from keepbus.contracts.message import Message
 from keepbus.contracts.watchdog import Death, Replacement, Returned
 from keepbus.runtime.machine import BusMessage, Effect, Event, Exit, Log, Publish, Report, StopRequested
 from keepbus_watchdog.effects import AskForList, Hold, Kill
-from keepbus_watchdog.events import NoList, Process, ProcessDied, ProcessList
+from keepbus_watchdog.events import NoList, NotHeld, Process, ProcessDied, ProcessList
 
 SILENCE_NS = 5_000_000_000
 """A heartbeat that was heard may stand still for so long."""
@@ -110,6 +110,8 @@ class Machine:
                 effects += self._compare(now_ns, event)
             elif kind is NoList:
                 effects += self._unanswered(event)
+            elif kind is NotHeld:
+                self._not_held(event)
             elif kind is StopRequested:
                 return [*effects, Exit()]
         if now_ns >= self._list_at_ns:
@@ -202,6 +204,12 @@ class Machine:
         if again:
             yield AskForList()
         yield from self._say(Report(common.Status.READY, f"watches {len(self._watched)} services"))
+
+    def _not_held(self, event: NotHeld) -> None:
+        """The next list finds it as if it were new."""
+        watched = self._watched.get(event.service)
+        if watched is not None and watched.pid == event.pid:
+            watched.pid = 0
 
     def _decide(self, process: Process, watched: _Watched) -> Iterable[Effect]:
         """Tell of an end, unless somebody wished it."""

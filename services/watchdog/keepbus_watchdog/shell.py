@@ -13,7 +13,7 @@ from keepbus.runtime.loop import Loop
 from keepbus.runtime.machine import Event
 from keepbus.runtime.supervisord import Call, SupervisordError
 from keepbus_watchdog.effects import AskForList, Hold, Kill
-from keepbus_watchdog.events import NoList, Process, ProcessDied, ProcessList
+from keepbus_watchdog.events import NoList, NotHeld, Process, ProcessDied, ProcessList
 
 _ANSWER_LIMIT_S = 1.0
 
@@ -31,6 +31,8 @@ class Shell:
         self._again = False
         self._held: dict[int, int] = {}
         """Descriptor of each held process by its pid."""
+        self._unheld: set[str] = set()
+        """Of whom there was no descriptor to be had, and that was said."""
 
     def perform(self, effect: object, _now_ns: int) -> Iterable[Event] | None:
         """Carry out one effect."""
@@ -84,6 +86,12 @@ class Shell:
             fd = os.pidfd_open(pid)
         except ProcessLookupError:
             return [ProcessDied(service, pid)]
+        except OSError as error:
+            if service not in self._unheld:
+                self._unheld.add(service)
+                self._log.error(f"cannot watch {service} (pid {pid}): {error.strerror}; tries again")
+            return [NotHeld(service, pid)]
+        self._unheld.discard(service)
 
         def ended(_mask: int) -> list[Event]:
             self._loop.unwatch(fd)

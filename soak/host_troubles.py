@@ -1,0 +1,99 @@
+"""Troubles of the host: a full disk, no descriptors, no processor, a run directory that vanishes."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from soak.evidence import Terms
+from soak.node import SERVICES
+from soak.routers import EVERYTHING
+from soak.stage import Stage
+from soak.troubles import Act, trouble
+
+_LEFT_OCTETS = 0
+
+
+@trouble
+def fill_disk(stage: Stage, chance: random.Random) -> Iterator[Act]:
+    """The run directory's file system is full for a while (R-F37)."""
+    node, lasts_s = chance.choice(stage.nodes), chance.uniform(3, 8)
+    ballast = node.run_dir / "ballast"
+    _fill(ballast)
+    yield Act(f"{node.name}: disk full for {lasts_s:.1f} s", Terms(unrecorded=True), lasts_s)
+    ballast.unlink()
+
+
+@trouble
+def fill_disk_and_kill(stage: Stage, chance: random.Random) -> Iterator[Act]:
+    """A service dies while the disk is full: it must start without it."""
+    node, name, lasts_s = chance.choice(stage.nodes), chance.choice(SERVICES), chance.uniform(3, 8)
+    ballast = node.run_dir / "ballast"
+    _fill(ballast)
+    node.signal(signal.SIGKILL, node.service(name))
+    terms = Terms(unrecorded=True, anew=name == "vrrp", untold=name == "notify")
+    yield Act(f"{node.name}: disk full for {lasts_s:.1f} s, kill -9 {name}", terms, lasts_s)
+    ballast.unlink()
+
+
+@trouble
+def no_descriptors(stage: Stage, chance: random.Random) -> Iterator[Act]:
+    """A service may open no more files for a while (R-F43)."""
+    node, name, lasts_s = chance.choice(stage.nodes), chance.choice(SERVICES), chance.uniform(2, 6)
+    pid = node.service(name)
+    before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (len(os.listdir(f"/proc/{pid}/fd")), before[1]))
+    terms = Terms(unrecorded=name in ("hub", "audit"), untold=name == "notify", anew=name == "vrrp")
+    yield Act(f"{node.name}: {name} may open no more files for {lasts_s:.1f} s", terms, lasts_s)
+    with contextlib.suppress(ProcessLookupError):
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
+
+
+@trouble
+def hog_processors(stage: Stage, chance: random.Random) -> Iterator[Act]:
+    """Four processes take all the time they get (R-F41), as nice as a shared machine asks."""
+    lasts_s = chance.uniform(3, 6)
+    hogs = [
+        subprocess.Popen(["nice", "-n", "5", sys.executable, "-S", "-c", "while True: pass"])
+        for _ in range(4)
+    ]
+    yield Act(f"four hogs for {lasts_s:.1f} s", Terms(), lasts_s)
+    for hog in hogs:
+        hog.kill()
+        hog.wait()
+
+
+@trouble
+def delete_sockets(stage: Stage, chance: random.Random) -> Iterator[Act]:
+    """The bus's socket files vanish: bound again within a second (R-F24)."""
+    node = chance.choice(stage.nodes)
+    for path in (node.run_dir / "bus").rglob("socket"):
+        path.unlink()
+    yield Act(f"{node.name}: socket files of the bus deleted", Terms(unrecorded=True))
+
+
+@trouble
+def delete_run_directory(stage: Stage, chance: random.Random) -> Iterator[Act]:
+    """Everything in the run directory vanishes: vrrp goes on until the node is started anew (R-F25)."""
+    node = chance.choice(stage.nodes)
+    for path in node.run_dir.iterdir():
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    yield Act(f"{node.name}: run directory emptied", Terms(unrecorded=True, untold=True, moves=EVERYTHING), 4)
+    node.stop()
+    stage.restart(node)
+
+
+def _fill(ballast: Path) -> None:
+    block = b"\0" * 65536
+    with ballast.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while block:
+            if file.write(block) < len(block):
+                block = block[: len(block) // 2]

@@ -1,0 +1,120 @@
+"""Troubles of the network: cables, cuts, losses, and what somebody removes by hand."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterator
+
+from demo.network import inside, run
+from soak import network
+from soak.evidence import Terms
+from soak.network import BACK, FRONT
+from soak.routers import EVERYTHING, ROUTERS, moving
+from soak.stage import Stage
+from soak.troubles import Act, trouble
+
+_MOVES = Terms(moves=EVERYTHING)
+_SPLIT = Terms(moves=EVERYTHING, split=True)
+
+
+@trouble
+def pull_cables(stage: Stage, chance: random.Random) -> Iterator[Act]:
+    """Carrier loss on both interfaces of a node (R-F51)."""
+    node, lasts_s = chance.choice(stage.nodes), chance.uniform(0.2, 7)
+    network.plug(node.name, on=False)
+    yield Act(f"{node.name}: cables pulled for {lasts_s:.1f} s", _MOVES, lasts_s)
+    network.plug(node.name, on=True)
+
+
+@trouble
+def flap_cables(stage: Stage, chance: random.Random) -> Iterator[Act]:
+    """Carrier comes and goes, five times within two seconds (R-F52)."""
+    node = chance.choice(stage.nodes)
+    for _ in range(5):
+        network.plug(node.name, on=False)
+        time.sleep(0.2)
+        network.plug(node.name, on=True)
+        time.sleep(0.2)
+    yield Act(f"{node.name}: cables pulled five times", Terms(moves=EVERYTHING, split=True, silent_s=3))
+
+
+@trouble
+def take_interface_down(stage: Stage, chance: random.Random) -> Iterator[Act]:
+    """`ip link set … down` on the node, and up again: routes and IPv6 addresses are gone then."""
+    node, interface, lasts_s = (
+        chance.choice(stage.nodes),
+        chance.choice((FRONT, BACK)),
+        chance.uniform(0.2, 5),
+    )
+    run(*inside(node.name, "ip", "link", "set", interface, "down"))
+    yield Act(f"{node.name}: {interface} down for {lasts_s:.1f} s", _MOVES, lasts_s)
+    run(*inside(node.name, "ip", "link", "set", interface, "up"))
+    if interface == FRONT:
+        number = stage.nodes.index(node) + 1
+        run(*inside(node.name, "ip", "address", "replace", f"fd77::{number}/64", "dev", FRONT, "nodad"))
+
+
+@trouble
+def cut_one_way(stage: Stage, chance: random.Random) -> Iterator[Act]:
+    """A node is not heard by another one, which it still hears (R-F62)."""
+    node, lasts_s = chance.choice(stage.nodes), chance.uniform(1, 8)
+    other = chance.choice(stage.others(node))
+    network.cut(node.name, other.name)
+    yield Act(f"{node.name} is not heard by {other.name} for {lasts_s:.1f} s", _SPLIT, lasts_s)
+    network.heal()
+
+
+@trouble
+def cut_both_ways(stage: Stage, chance: random.Random) -> Iterator[Act]:
+    """A node and the others don't hear each other (R-F61)."""
+    node, lasts_s = chance.choice(stage.nodes), chance.uniform(1, 8)
+    for other in stage.others(node):
+        network.cut(node.name, other.name)
+        network.cut(other.name, node.name)
+    yield Act(f"{node.name} and the others are cut off for {lasts_s:.1f} s", _SPLIT, lasts_s)
+    network.heal()
+
+
+@trouble
+def lose_frames(stage: Stage, chance: random.Random) -> Iterator[Act]:
+    """A part of a node's frames is lost (R-F59)."""
+    node, percent, lasts_s = chance.choice(stage.nodes), chance.choice((1, 10, 33)), chance.uniform(3, 10)
+    network.lose(node.name, percent)
+    terms = _SPLIT if percent > 1 else Terms()
+    yield Act(f"{node.name}: {percent} % of its frames are lost for {lasts_s:.1f} s", terms, lasts_s)
+    network.heal()
+
+
+@trouble
+def remove_address(stage: Stage, chance: random.Random) -> Iterator[Act]:
+    """Somebody removes a virtual address from the master: a new election, as keepalived's (R-F48)."""
+    router = chance.choice([router for router in ROUTERS if router.name != "VMAC"])
+    node = stage.first(router)
+    run(*inside(node.name, "ip", "address", "delete", router.prefixed[-1], "dev", router.bridge))
+    yield Act(f"{node.name}: {router.address} of {router.name} removed by hand", Terms(moves=moving(router)))
+
+
+@trouble
+def add_address(stage: Stage, chance: random.Random) -> Iterator[Act]:
+    """Somebody adds a virtual address on a backup: removed within a second (R-F48)."""
+    router = chance.choice([router for router in ROUTERS if router.name != "VMAC"])
+    node = chance.choice(stage.others(stage.first(router)))
+    run(*inside(node.name, "ip", "address", "replace", router.prefixed[-1], "dev", router.bridge))
+    yield Act(f"{node.name}: {router.address} of {router.name} added by hand", Terms(together_s=1))
+
+
+@trouble
+def flush_nftables(stage: Stage, chance: random.Random) -> Iterator[Act]:
+    """`nft flush ruleset` on a node: the gate and the balancing are written anew."""
+    node = chance.choice(stage.nodes)
+    run(*inside(node.name, "nft", "flush", "ruleset"))
+    yield Act(f"{node.name}: nft flush ruleset", Terms(together_s=1, silent_s=1))
+
+
+@trouble
+def delete_vmac(stage: Stage, chance: random.Random) -> Iterator[Act]:
+    """Somebody deletes the interface with the virtual MAC address (R-F53)."""
+    node = chance.choice(stage.nodes)
+    run(*inside(node.name, "ip", "link", "delete", "vm54"))
+    yield Act(f"{node.name}: vm54 deleted by hand", Terms(moves=frozenset({"VMAC"})))
