@@ -24,6 +24,8 @@ class Terms:
     """Nodes don't hear each other: until it ends both sides are right."""
     dark: bool = False
     """No node can answer while it lasts."""
+    most_steps: int = 4
+    """Transitions of one router on one node: away, back, and one of each in between."""
     silent_s: float = 0.0
     """An address may be silent for so much longer."""
     together_s: float = 0.0

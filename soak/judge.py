@@ -21,8 +21,6 @@ TAKEOVER_INTERVALS = 4
 _TAKEOVER_SLACK_S = 0.8
 _GROWTH_KIBIBYTES = 3072
 _GROWTH_DESCRIPTORS = 3
-STEPS_OF_A_MOVE = 4
-"""Transitions of one router on one node in a round: away, back, and one of each in between."""
 
 
 def judge(seen: Round) -> list[Finding]:
@@ -106,10 +104,10 @@ def _moves(seen: Round) -> Iterator[Finding]:
             yield Finding("no transition without a cause", f"{step.name} stays as it is", word(step))
         counted[step.node, step.name] += step.name not in excused
     for (node, name), count in counted.items():
-        if count > STEPS_OF_A_MOVE and not seen.terms.split:
+        if count > seen.terms.most_steps:
             yield Finding(
                 "a router comes to rest",
-                f"at most {STEPS_OF_A_MOVE} transitions",
+                f"at most {seen.terms.most_steps} transitions",
                 f"{count} of {name} on {node}",
             )
 

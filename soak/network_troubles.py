@@ -15,7 +15,7 @@ from soak.stage import Stage
 from soak.troubles import Act, trouble
 
 _MOVES = Terms(moves=EVERYTHING)
-_SPLIT = Terms(moves=EVERYTHING, split=True)
+_SPLIT = Terms(moves=EVERYTHING, split=True, most_steps=8)
 
 
 @trouble
@@ -36,7 +36,10 @@ def flap_cables(stage: Stage, chance: random.Random) -> Iterator[Act]:
         time.sleep(0.2)
         network.plug(node.name, on=True)
         time.sleep(0.2)
-    yield Act(f"{node.name}: cables pulled five times", Terms(moves=EVERYTHING, split=True, silent_s=3))
+    yield Act(
+        f"{node.name}: cables pulled five times",
+        Terms(moves=EVERYTHING, split=True, silent_s=3, most_steps=30),
+    )
 
 
 @trouble

@@ -6,6 +6,7 @@ import random
 import signal
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 
 from soak.evidence import Terms
 from soak.node import SERVICES, Node
@@ -144,7 +145,7 @@ def kill_while_starting(stage: Stage, chance: random.Random) -> Iterator[Act]:
         node.signal(signal.SIGKILL, *node.processes())
         _await_end(node)
     told = " and ".join(f"{moment_s:.2f} s" for moment_s in moments)
-    yield Act(f"{node.name}: killed {told} after its start", _DISTURBED)
+    yield Act(f"{node.name}: killed {told} after its start", replace(_DISTURBED, most_steps=10))
     stage.restart(node)
 
 

@@ -8,7 +8,7 @@ import subprocess
 import time
 
 from soak.evidence import Finding, Round, Size, Step, Terms, Watched
-from soak.judge import growth, judge, notifications
+from soak.judge import growth, held_up, judge, notifications
 from soak.routers import ROUTERS
 from soak.stage import Stage, untraced
 from soak.troubles import TROUBLES, Act
@@ -48,7 +48,10 @@ class Soak:
             f"rest after {seen.settled_s - seen.ended_s:.1f} s" if seen.settled_s is not None else "no rest"
         )
         steps = f", {len(seen.steps)} transitions" if seen.steps else ""
-        print(f"{self._clock()} #{self.number} {seen.trouble}: {rest}{steps}", flush=True)
+        paused = (
+            f", not judged where the machine stood still: {' '.join(each)}" if (each := held_up(seen)) else ""
+        )
+        print(f"{self._clock()} #{self.number} {seen.trouble}: {rest}{steps}{paused}", flush=True)
         for finding in found:
             self._tell(seen.trouble, finding)
         self._measure()
