@@ -17,7 +17,20 @@ from collections.abc import Sequence
 
 import keepbus
 
-VERBS = ("up", "check", "plan", "reload", "status", "tap", "explain", "drain", "undrain", "digest", "demote")
+VERBS = (
+    "up",
+    "check",
+    "plan",
+    "reload",
+    "status",
+    "tap",
+    "explain",
+    "drain",
+    "undrain",
+    "digest",
+    "demote",
+    "metrics",
+)
 """In the order of the overview. A verb whose file isn't there is left out."""
 _OUTPUT_IS_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
 
