@@ -98,6 +98,7 @@ class Listener:
         # ZeroMQ's descriptor tells of a change only once; this one keeps the loop awake for what was left.
         self._leftover = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._last: dict[str, tuple[str, int]] = {}
+        self._boots: dict[str, str] = {}
         self.heard_own = False
         """True when a message of own_boot under own_states has come: the hub has given what it had before."""
         self.counters = Counters()
@@ -174,7 +175,8 @@ class Listener:
             self.gaps.append(
                 Gap(topic=topic, source=header.source, boot=header.boot, lost=lost, after_nth=expected - 1)
             )
-        self._last[topic] = (header.boot, header.nth)
+        # One text for each process that speaks, not one for each topic.
+        self._last[topic] = (self._boots.setdefault(header.boot, header.boot), header.nth)
         return None if own else Message(topic, header, body)
 
 
@@ -204,6 +206,7 @@ class Speaker:
         self._wall_ns = wall_ns
         self._seq = 0
         self._nth: dict[str, int] = {}
+        """Of topics that have no state."""
         self._states: dict[str, tuple[Header, bytes]] = {}
         """In the order in which they were sent, the one that was not for the longest time first."""
         self._states_sent = 0
@@ -220,7 +223,7 @@ class Speaker:
         nth goes on counting: began it anew, readers would take a new object of that name for old copies.
         """
         identity = self._send(topic, WITHDRAWN, cause)
-        self._states.pop(topic, None)
+        self._nth[topic] = self._states.pop(topic)[0].nth
         return identity
 
     def states(self) -> frozenset[str]:
@@ -258,7 +261,8 @@ class Speaker:
 
     def _send(self, topic: str, frame: bytes, cause: str) -> str:
         self._seq += 1
-        nth = self._nth[topic] = self._nth.get(topic, 0) + 1
+        known = self._states.pop(topic, None)
+        nth = (self._nth.pop(topic, 0) if known is None else known[0].nth) + 1
         now_ns = self._wall_ns()
         header = Header(
             version=ENVELOPE_VERSION,
@@ -272,9 +276,10 @@ class Speaker:
             cause=cause,
         )
         if topic.startswith(_STATE_PREFIX):
-            self._states.pop(topic, None)
             self._states[topic] = (header, frame)
             self._states_sent += 1
+        else:
+            self._nth[topic] = nth
         self._transmit(topic, encode_header(header), frame)
         return header.id
 

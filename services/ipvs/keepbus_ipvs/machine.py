@@ -10,6 +10,7 @@ before telling: a server that refuses is out of the table before anybody hears o
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
 from typing import Any
 
 from keepbus.config.model import IpvsSection, VirtualServer
@@ -37,6 +38,8 @@ SETTLE_NS = 1_500_000_000
 """How long a restarted process waits for the verdicts that the hub retains."""
 OPEN_AGAIN_NS = 5_000_000_000
 STOP_LIMIT_NS = 1_500_000_000
+_TOLD_AT_ONCE = 100
+"""States of virtual servers; what happens meanwhile is heard before the next ones are told."""
 
 _WRITING = (Remember, Write)
 
@@ -60,6 +63,8 @@ class Machine:
         self._settings = Settings()
         self._section = IpvsSection()
         self._touched: dict[str, Pool] = {}
+        """There is something to tell of them."""
+        self._tell_at_ns: int | None = None
         self._kept = Kept(self._table, self._drains, self._settings)
         self._first_start = False
         self._driver: str | None = None
@@ -93,7 +98,7 @@ class Machine:
         """See keepbus.runtime.machine.Machine."""
         deadlines = [self._stop_at_ns, self._departures.wake_at_ns()]
         if not self._busy:
-            deadlines += [self._open_at_ns, self._say.changes_at_ns()]
+            deadlines += [self._open_at_ns, self._say.changes_at_ns(), self._tell_at_ns]
             if self._driver:
                 deadlines += [self._settle_at_ns, self._readings.at_ns]
                 if self._settings.concerned:
@@ -268,7 +273,7 @@ class Machine:
 
     def _want(self, pools: Iterable[Pool]) -> None:
         for pool in pools:
-            pool.error = self._unsupported(self._driver or "", pool.virtual_server) or ""
+            self._pools.refuse(pool, self._unsupported(self._driver or "", pool.virtual_server) or "")
             self._evaluate(pool)
 
     def _evaluate(self, pool: Pool) -> None:
@@ -357,6 +362,7 @@ class Machine:
         return "ipvs stops" if self._stopping else self._pools.reason_of(command)
 
     def _publish(self) -> None:
+        self._tell_at_ns = None
         if self._busy or self._stopping:
             return
         write_at_ns = self._table.write_at_ns(self._now_ns)
@@ -368,16 +374,19 @@ class Machine:
         read_error = self._readings.error
         if self._table.has_read or self._driver == "" or read_error:
             error = read_error or ("" if self._driver else self._driver_detail)
-            self._say.virtual_servers(self._touched.values(), self._table, error, self._now_ns)
-            self._touched.clear()
+            names = list(islice(self._touched, _TOLD_AT_ONCE))
+            pools = [self._touched.pop(name) for name in names]
+            self._say.virtual_servers(pools, self._table, error, self._now_ns)
+            self._tell_at_ns = self._now_ns if self._touched else None
         self._say.sync_daemon(self._settings.body())
-        if not self._readings.under_way:
+        if not self._readings.under_way and not self._touched:
             if self._driver and self._table.has_read:
                 self._say.table(self._driver, self._table, self._now_ns)
             self._say.counters_told(self._now_ns)
         self._say.effects.append(
             report(
-                self._pools.by_name,
+                len(self._pools.by_name),
+                self._pools.refused,
                 self._table,
                 self._settings,
                 Driver(self._driver, self._driver_detail, read_error, self._settle_at_ns is not None),

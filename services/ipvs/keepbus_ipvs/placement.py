@@ -71,9 +71,7 @@ def placements(virtual_server: VirtualServer) -> tuple[Placement, ...]:
     for address in virtual_server.services():
         service = _service(virtual_server, address)
         servers = tuple(
-            _destination(server, service.key)._replace(
-                weight=server.weight, upper=server.uthreshold, lower=server.lthreshold
-            )
+            _destination(server, service.key, server.weight, server.uthreshold, server.lthreshold)
             for server in virtual_server.real_servers
         )
         sorry = virtual_server.sorry_server
@@ -107,7 +105,13 @@ def _service(virtual_server: VirtualServer, address: ServiceAddress) -> Service:
     )
 
 
-def _destination(server: RealServer | SorryServer, service: ServiceKey) -> Destination:
+def _destination(
+    server: RealServer | SorryServer,
+    service: ServiceKey,
+    weight: int = _SORRY_WEIGHT,
+    upper: int = 0,
+    lower: int = 0,
+) -> Destination:
     # Only NAT rewrites ports (W2); keepalived forces the port of the others, and so do we. Behind a mark
     # nobody knows it, and 0 is whatever the packet has.
     rewritten = server.forwarding is Forwarding.NAT and server.port != 0
@@ -115,7 +119,9 @@ def _destination(server: RealServer | SorryServer, service: ServiceKey) -> Desti
     return Destination(
         key=DestinationKey(canonical(server.address), server.port if rewritten else service.port),
         forwarding=_method(server, service),
-        weight=_SORRY_WEIGHT,
+        weight=weight,
+        upper=upper,
+        lower=lower,
         tunnel=_TUNNELS[tunnel.type],
         tunnel_port=tunnel.port,
         tunnel_flags=_CHECKSUMS[tunnel.checksum],

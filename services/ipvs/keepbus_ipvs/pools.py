@@ -45,6 +45,8 @@ class Pools:
         """The pools of each check."""
         self.verdicts: dict[str, Heard | None] = {}
         """Of each check; None: it has not been heard of."""
+        self.refused: dict[str, str] = {}
+        """Virtual servers that the driver cannot carry, and why."""
 
     def replace(self, virtual_servers: tuple[VirtualServer, ...]) -> Replaced:
         """Take a configuration."""
@@ -76,6 +78,8 @@ class Pools:
         self.verdicts = {check: self.verdicts.get(check) for check in self.users}
         replaced.keys = list(owned.keys() - self.owners.keys())
         replaced.gone = [name for name in earlier if name not in self.by_name]
+        for name in replaced.gone:
+            self.refused.pop(name, None)
         replaced.before.update((name, earlier[name]) for name in replaced.gone)
         return replaced
 
@@ -92,6 +96,14 @@ class Pools:
         for pool in users:
             pool.cause = cause
         return users
+
+    def refuse(self, pool: Pool, why: str) -> None:
+        """The driver cannot carry it; empty: it can."""
+        pool.error = why
+        if why:
+            self.refused[pool.name] = why
+        else:
+            self.refused.pop(pool.name, None)
 
     def adopt(self, earlier: contract.VirtualServer) -> None:
         """What an earlier process last said of a virtual server."""

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import NamedTuple
 
 from keepbus.contracts.common import Status
 from keepbus.runtime.machine import Report
-from keepbus_ipvs.pool import Pool
 from keepbus_ipvs.reconciler import Reconciler
 from keepbus_ipvs.settings import Settings
 from keepbus_ipvs.table import ServiceKey
@@ -25,14 +24,16 @@ class Driver(NamedTuple):
 
 
 def report(
-    pools: Mapping[str, Pool],
+    virtual_servers: int,
+    refused: dict[str, str],
     table: Reconciler,
     settings: Settings,
     driver: Driver,
     name_of: Callable[[ServiceKey], str],
 ) -> Report:
-    """The report; name_of gives the virtual server of a service."""
-    if not pools and not table.owned and not settings.concerned:
+    """The report; refused: what the driver cannot carry, by name; name_of gives the virtual server of a
+    service. It is asked for in each turn, however many virtual servers there are."""
+    if not virtual_servers and not table.owned and not settings.concerned:
         return Report(Status.IDLE, "no virtual servers configured")
     if driver.name == "" or driver.read_error:
         return Report(Status.DEGRADED, driver.read_error or driver.detail)
@@ -40,14 +41,13 @@ def report(
         return Report(Status.STARTING, "reading the table")
     if driver.settling:
         return Report(Status.STARTING, "waiting for the verdicts of the checks")
-    failing = {name: pool.error for name, pool in pools.items() if pool.error}
-    failing |= {name_of(key): retry.error for key, retry in table.retries.items()}
+    failing = refused | {name_of(key): retry.error for key, retry in table.retries.items()}
     for name, error in failing.items():
         return Report(
             Status.DEGRADED, f"{len(failing)} virtual servers are not as configured: {name}: {error}"
         )
     if settings.error:
         return Report(Status.DEGRADED, settings.error)
-    noun = "virtual server" if len(pools) == 1 else "virtual servers"
-    detail = f"keeps {len(pools)} {noun} with the {driver.name} driver"
+    noun = "virtual server" if virtual_servers == 1 else "virtual servers"
+    detail = f"keeps {virtual_servers} {noun} with the {driver.name} driver"
     return Report(Status.READY, f"{detail}: {driver.detail}" if driver.detail else detail)
