@@ -143,79 +143,37 @@ def examine(
     """
     source = octets[family.source_at : family.source_at + family.address_octets]
     destination = octets[family.destination_at : family.destination_at + family.address_octets]
-    unicast = not family.is_multicast(destination)
-    if expected is None:
-        strange = not unicast and destination not in groups
-    else:
-        strange = destination != expected.group and not (unicast and not expected.group)
-    if strange:
-        return Refused("destination", f"sent to {text(destination)}")
-    if source in local or (expected is not None and source == expected.source):
-        return Refused("own_address", f"{text(source)} is an address of this router")
-    refused = _check_sender(octets[family.ttl_at], source, expected, unicast=unicast)
+    refused = _check_way(octets, family, source, destination, expected, groups, local)
     if refused is not None:
         return refused
-    header, message = split(octets, family)
-    if len(message) < _LEAST_LENGTH:
-        return Refused("length", f"{len(message)} octets, at least 8 expected")
-    first, vrid, priority, count, interval, _ = _HEAD.unpack_from(message)
-    version = first >> 4
-    if version not in (2, 3) or (expected is not None and version != expected.version):
-        wanted = "2 or 3" if expected is None else str(expected.version)
-        return Refused("version", f"VRRP version {version}, {wanted} expected")
-    if first & 0xF != ADVERTISEMENT:
-        return Refused("type", f"type {first & 0xF}, 1 expected")
-    if expected is None or vrid != expected.virtual_router_id:
-        return Refused("vrid_unknown", f"no instance has virtual router id {vrid} here")
-    length = octets_of(version, family, count) - family.header_octets
-    trailer = b""
-    if expected.hmac is not None and len(message) == length + hmac_trailer.LENGTH:
-        trailer = message[length:]
-    elif len(message) != length:
+    _, message = split(octets, family)
+    refused = _check_head(message, expected)
+    if refused is not None:
+        return refused
+    assert expected is not None
+    _, vrid, priority, count, interval, _ = _HEAD.unpack_from(message)
+    length = octets_of(expected.version, family, count) - family.header_octets
+    sealed = expected.hmac is not None and len(message) == length + hmac_trailer.LENGTH
+    if len(message) != length and not sealed:
         return Refused("length", f"{len(message)} octets, {length} expected for {count} addresses")
     covered = message if family is IPV6 else message[:length]  # X2
     form = _checksum_form(covered, family, source, destination, expected)
     if form is None:
         return Refused("checksum", "the checksum is wrong")
-    message = message[:length]
-    sequence: int | None = None
-    if expected.hmac is not None:
-        number = expected.hmac.check(4 if family is IPV4 else 6, source, message, trailer, wall_ns)
-        if isinstance(number, Refused):
-            return number
-        sequence = number
-    if version == 2:
-        refused = _authenticate(interval >> 8, message[-AUTH_DATA_LENGTH:], header, expected)
-        if refused is not None:
-            return refused
-        if expected.ah is not None:
-            number = expected.ah.check(octets, header, message)
-            if isinstance(number, Refused):
-                return number
-            sequence = number
-        interval_us = (interval & 0xFF) * 1_000_000
-        if interval_us != expected.interval_us:
-            return Refused(
-                "adver_int_mismatch",
-                f"advert interval {interval_us // 1_000_000} s, "
-                f"{expected.interval_us // 1_000_000} s configured here",
-            )
-    else:
-        interval_us = (interval & 0xFFF) * 10_000
-        if interval_us == 0:
-            return Refused("adver_int_zero", "advert interval 0")
-        if count == 0:
-            return Refused("addr_count_zero", "no address")
+    sequence = _authenticate(octets, family, source, message[:length], message[length:], expected, wall_ns)
+    if isinstance(sequence, Refused):
+        return sequence
+    interval_us = _interval_us(interval, count, expected)
+    if isinstance(interval_us, Refused):
+        return interval_us
     size = family.address_octets
     addresses = tuple(message[at : at + size] for at in range(_HEAD.size, _HEAD.size + count * size, size))
-    if expected.link_local_first and not (addresses and ipv6.is_link_local(addresses[0])):
-        named = text(addresses[0]) if addresses else "none"
-        return Refused("first_addr_not_link_local", f"the first address is {named}, not a link-local one")
     same_addresses = source == expected.trusted_source or frozenset(addresses) == expected.addresses
-    if not addresses and not same_addresses and version == 2 and priority != 255:
-        return Refused("addr_list_mismatch", "carries no address, though some are configured here")
+    refused = _check_addresses(addresses, priority, expected, same=same_addresses)
+    if refused is not None:
+        return refused
     return Advert(
-        version=version,
+        version=expected.version,
         virtual_router_id=vrid,
         priority=priority,
         source=source,
@@ -236,8 +194,26 @@ def split(octets: bytes, family: Family) -> tuple[bytes, bytes]:
     return b"", payload
 
 
-def _check_sender(ttl: int, source: bytes, expected: Expected | None, *, unicast: bool) -> Refused | None:
-    """D22 and D1."""
+def _check_way(
+    octets: bytes,
+    family: Family,
+    source: bytes,
+    destination: bytes,
+    expected: Expected | None,
+    groups: frozenset[bytes],
+    local: frozenset[bytes],
+) -> Refused | None:
+    """D10, D11, D22, D1: to whom, from whom, over how many hops."""
+    unicast = not family.is_multicast(destination)
+    if expected is None:
+        strange = not unicast and destination not in groups
+    else:
+        strange = destination != expected.group and not (unicast and not expected.group)
+    if strange:
+        return Refused("destination", f"sent to {text(destination)}")
+    if source in local or (expected is not None and source == expected.source):
+        return Refused("own_address", f"{text(source)} is an address of this router")
+    ttl = octets[family.ttl_at]
     if not unicast:
         return None if ttl == TTL else Refused("ttl", f"TTL {ttl}, 255 expected")
     if expected is None:
@@ -249,6 +225,21 @@ def _check_sender(ttl: int, source: bytes, expected: Expected | None, *, unicast
     if not low <= ttl <= high:
         wanted = str(low) if low == high else f"{low} to {high}"
         return Refused("ttl", f"TTL {ttl}, {wanted} expected")
+    return None
+
+
+def _check_head(message: bytes, expected: Expected | None) -> Refused | None:
+    """D23, D2, D3, D6: a VRRP advert for a virtual router that is here."""
+    if len(message) < _LEAST_LENGTH:
+        return Refused("length", f"{len(message)} octets, at least 8 expected")
+    version, kind, vrid = message[0] >> 4, message[0] & 0xF, message[1]
+    if version not in (2, 3) or (expected is not None and version != expected.version):
+        wanted = "2 or 3" if expected is None else str(expected.version)
+        return Refused("version", f"VRRP version {version}, {wanted} expected")
+    if kind != ADVERTISEMENT:
+        return Refused("type", f"type {kind}, 1 expected")
+    if expected is None or vrid != expected.virtual_router_id:
+        return Refused("vrid_unknown", f"no instance has virtual router id {vrid} here")
     return None
 
 
@@ -274,8 +265,23 @@ def _checksum_form(
     return None
 
 
-def _authenticate(auth_type: int, auth_data: bytes, header: bytes, expected: Expected) -> Refused | None:
-    """A1 to A4; the authentication header itself is examined elsewhere."""
+def _authenticate(
+    octets: bytes,
+    family: Family,
+    source: bytes,
+    message: bytes,
+    trailer: bytes,
+    expected: Expected,
+    wall_ns: int,
+) -> int | Refused | None:
+    """D13, D14: the number of an advert that has one."""
+    sequence: int | Refused | None = None
+    if expected.hmac is not None:
+        sequence = expected.hmac.check(4 if family is IPV4 else 6, source, message, trailer, wall_ns)
+    if expected.version != 2 or isinstance(sequence, Refused):
+        return sequence
+    header, _ = split(octets, family)
+    auth_type = message[4]
     if auth_type not in (AUTH_NONE, AUTH_PASS, AUTH_AH):
         return Refused("auth_type_unknown", f"authentication type {auth_type}")
     if auth_type != expected.auth_type or (header and auth_type != AUTH_AH):
@@ -283,6 +289,37 @@ def _authenticate(auth_type: int, auth_data: bytes, header: bytes, expected: Exp
             "auth_type_mismatch",
             f"authentication type {auth_type}, {expected.auth_type} configured here",
         )
-    if auth_type == AUTH_PASS and not hmac.compare_digest(auth_data, expected.auth_data):
+    if auth_type == AUTH_PASS and not hmac.compare_digest(message[-AUTH_DATA_LENGTH:], expected.auth_data):
         return Refused("auth_failure", "the password is wrong")
+    return sequence if expected.ah is None else expected.ah.check(octets, header, message)
+
+
+def _interval_us(interval: int, count: int, expected: Expected) -> int | Refused:
+    """D8, D7: of a v2 advert what is configured here, of a v3 advert anything but zero (L1)."""
+    if expected.version == 2:
+        interval_us = (interval & 0xFF) * 1_000_000
+        if interval_us == expected.interval_us:
+            return interval_us
+        return Refused(
+            "adver_int_mismatch",
+            f"advert interval {interval_us // 1_000_000} s, "
+            f"{expected.interval_us // 1_000_000} s configured here",
+        )
+    interval_us = (interval & 0xFFF) * 10_000
+    if interval_us == 0:
+        return Refused("adver_int_zero", "advert interval 0")
+    if count == 0:
+        return Refused("addr_count_zero", "no address")
+    return interval_us
+
+
+def _check_addresses(
+    addresses: tuple[bytes, ...], priority: int, expected: Expected, *, same: bool
+) -> Refused | None:
+    """D12, D9."""
+    if expected.link_local_first and not (addresses and ipv6.is_link_local(addresses[0])):
+        named = text(addresses[0]) if addresses else "none"
+        return Refused("first_addr_not_link_local", f"the first address is {named}, not a link-local one")
+    if not addresses and not same and expected.version == 2 and priority != 255:
+        return Refused("addr_list_mismatch", "carries no address, though some are configured here")
     return None
