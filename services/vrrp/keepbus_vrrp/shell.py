@@ -48,7 +48,6 @@ class Shell:
         self._node = node
         self._gate: Gate | None = None
         self._accept_filter = AcceptFilter(run_dir / "vrrp" / "accept")
-        """Addresses of the adverts that left in this turn, each with the end of their lease."""
         self._wall_offset_ns = 0
         loop.watch(self._kernel.fileno(), self._kernel.news)
         self._perform: dict[type, Callable[[Any], Iterable[Event] | None]] = {
