@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from pathlib import Path
@@ -24,9 +25,11 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "notify" / "ledger"
 
 
-def test_an_absent_ledger_is_empty_and_is_made(path: Path) -> None:
-    assert Ledger(path).read() == ()
-    assert path.read_text() == ""
+def test_an_absent_ledger_is_empty_and_is_made_with_the_first_line(path: Path) -> None:
+    ledger = Ledger(path)
+    assert ledger.read() == ()
+    ledger.append(entry(1), durable=True)
+    assert path.read_text() == '["VI", "L", 1, "notify", true]\n'
     assert path.stat().st_mode & 0o777 == 0o640
 
 
@@ -46,7 +49,7 @@ def test_what_was_appended_is_read_by_the_next(path: Path) -> None:
 def test_durable_means_on_the_disk_before_it_returns(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     synced: list[str] = []
     ledger = Ledger(path)
-    ledger.read()
+    ledger.renew()
     monkeypatch.setattr(module.os, "fdatasync", lambda _fd: synced.append(path.read_text()))
     ledger.append(entry(1), durable=False)
     assert synced == []
@@ -75,8 +78,9 @@ def test_only_the_newest_transition_of_the_newest_lives_is_kept(path: Path) -> N
     for life in range(8):
         for number in (1, 2):
             ledger.append(entry(number, life=f"L{life}"), durable=False)
-    kept = Ledger(path).read()
-    assert kept == tuple(entry(2, life=f"L{life}") for life in range(4, 8))
+    again = Ledger(path)
+    assert again.read() == tuple(entry(2, life=f"L{life}") for life in range(4, 8))
+    again.renew()
     assert len(path.read_text().splitlines()) == 4
 
 
@@ -94,13 +98,36 @@ def test_a_full_disk_is_an_error_and_the_next_line_is_whole(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ledger = Ledger(path)
-    ledger.read()
+    ledger.renew()
     write = os.write
     monkeypatch.setattr(module.os, "write", lambda fd, data: write(fd, data[:7]))
     with pytest.raises(OSError, match="No space left"):
         ledger.append(entry(1), durable=True)
     monkeypatch.undo()
-    ledger.append(entry(2), durable=True)
+    ledger.append(entry(1, life="of another"), durable=True)
+    assert Ledger(path).read() == (entry(1), entry(1, life="of another")), (
+        "what could not be written then is now"
+    )
+
+
+def test_who_starts_while_the_disk_is_full_knows_what_was_done(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R-F37: else all that stands in the histories would be told a second time."""
+    before = Ledger(path)
+    before.append(entry(1), durable=True)
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(module.os, "write", full)
+    ledger = Ledger(path)
+    assert ledger.read() == (entry(1),)
+    with pytest.raises(OSError, match="No space left"):
+        ledger.append(entry(2), durable=True)
+    monkeypatch.undo()
+    assert Ledger(path).read() == (entry(1),)
+    ledger.renew()
     assert Ledger(path).read() == (entry(2),)
 
 
@@ -109,7 +136,7 @@ def test_the_file_is_not_followed_through_a_link(path: Path, tmp_path: Path) -> 
     (tmp_path / "victim").write_text("precious")
     (path.parent / "ledger.new").symlink_to(tmp_path / "victim")
     with pytest.raises(OSError, match="symbolic links"):
-        Ledger(path).read()
+        Ledger(path).append(entry(1), durable=True)
     assert (tmp_path / "victim").read_text() == "precious"
 
 

@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import pytest
-from keepbus_notify.effects import AppendLedger, Command, Examine, LedgerEntry, ReadLedger, StartScript
+from keepbus_notify.effects import (
+    AppendLedger,
+    Command,
+    Examine,
+    LedgerEntry,
+    ReadLedger,
+    RenewLedger,
+    StartScript,
+)
 from keepbus_notify.events import Examined, LedgerFailed, LedgerWritten, ScriptEnded
-from keepbus_notify.machine import Machine
+from keepbus_notify.machine import RENEW_LEDGER_NS, Machine
 from keepbus_notify.scripts import MOST_AT_ONCE, MOST_WAITING
 from notify_play import ALL, BACKUP, FAULT, INIT, MASTER, STARTED_WALL_NS, STOP, Play, target
 
@@ -284,6 +292,20 @@ def test_a_ledger_that_cannot_be_written_degrades_but_stops_no_script() -> None:
     assert play.effects == []  # said once
     play.turn(LedgerWritten())
     assert play.reported() == [Report(Status.READY, "runs the scripts of VI_1")]
+
+
+def test_a_ledger_that_could_not_be_written_is_tried_again_until_it_can() -> None:
+    """R-F37: ready again when there is room on the disk, though nothing happens that is to be told."""
+    play = Play()
+    play.turn(Examined((), ()))
+    play.turn(LedgerFailed("No space left on device"))
+    for _ in range(3):
+        assert play.machine.wake_at_ns() == play.now_ns + RENEW_LEDGER_NS
+        assert RenewLedger() not in play.turn(after_ns=RENEW_LEDGER_NS - 1)
+        assert play.turn(after_ns=1) == [RenewLedger()]
+        play.turn(LedgerFailed("No space left on device"))
+    play.turn(LedgerWritten())
+    assert play.machine.wake_at_ns() is None
 
 
 def test_other_topics_are_none_of_its_business() -> None:

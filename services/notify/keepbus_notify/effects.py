@@ -45,6 +45,10 @@ class AppendLedger(NamedTuple):
     durable: bool
 
 
+class RenewLedger(NamedTuple):
+    """Write the ledger anew after it could not be written; answer with `LedgerWritten` or `LedgerFailed`."""
+
+
 class Examine(NamedTuple):
     """Look at scripts and their paths, answer with `Examined`."""
 

@@ -18,7 +18,7 @@ class LedgerFailed(NamedTuple):
 
 
 class LedgerWritten(NamedTuple):
-    """An entry is in the file again, after `LedgerFailed`."""
+    """All entries are in the file again, after `LedgerFailed`."""
 
 
 class Examined(NamedTuple):

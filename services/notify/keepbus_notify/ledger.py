@@ -1,8 +1,9 @@
 """RUNDIR/notify/ledger: which scripts were started, so that no restart starts one twice.
 
 One JSON array per line, appended with fdatasync before the script starts. A torn last line tells of a
-script that was not started yet, and is ignored. The file is rewritten with what still matters when it is
-opened and when it has grown: the newest entries of the newest lives of each name.
+script that was not started yet, and is ignored. The file is rewritten with what still matters before the
+first line, when it has grown, and after a line that could not be written: the newest entries of the newest
+lives of each name. What was read is known even where nothing can be written.
 """
 
 from __future__ import annotations
@@ -26,40 +27,36 @@ class Ledger:
         self._path = path
         self._entries: list[LedgerEntry] = []
         self._fd = -1
-        self._torn = False
+        self._whole = False
+        """All entries are in the file, and nothing torn."""
         self._appended = 0
 
     def read(self) -> tuple[LedgerEntry, ...]:
-        """All entries that still matter, oldest first; rewrites the file to them. Raises OSError."""
-        self._entries = []
+        """All entries that still matter, oldest first. Raises OSError."""
         try:
             lines = self._path.read_bytes().split(b"\n")
         except FileNotFoundError:
             lines = []
-        self._entries = [entry for entry in map(_parse, lines) if entry is not None]
-        self._compact()
+        self._entries = _newest([entry for entry in map(_parse, lines) if entry is not None])
         return tuple(self._entries)
 
     def append(self, entry: LedgerEntry, *, durable: bool) -> None:
         """Append; on the disk when it returns if `durable`. Raises OSError."""
         self._entries.append(entry)
         self._appended += 1
-        if self._fd < 0 or self._appended > _COMPACT_AFTER:
-            self._compact()
+        if not self._whole or self._appended > _COMPACT_AFTER:
+            self.renew()
             return
         line = json.dumps(entry, ensure_ascii=False).encode() + b"\n"
-        if self._torn:
-            line = b"\n" + line
-        # A write that fails half-way leaves a torn line; the next one must not be glued to it.
-        self._torn = True
+        self._whole = False
         if os.write(self._fd, line) != len(line):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        self._torn = False
         if durable:
             os.fdatasync(self._fd)
+        self._whole = True
 
-    def _compact(self) -> None:
-        """Write what matters to a new file and put it in the place of the old one."""
+    def renew(self) -> None:
+        """Write what matters to a new file and put it in the place of the old one. Raises OSError."""
         self._entries = _newest(self._entries)
         self._path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
         fresh = self._path.with_suffix(".new")
@@ -74,7 +71,7 @@ class Ledger:
             raise
         if self._fd >= 0:
             os.close(self._fd)
-        self._fd, self._torn, self._appended = fd, False, 0
+        self._fd, self._whole, self._appended = fd, True, 0
 
 
 def _write_all(fd: int, data: bytes) -> None:

@@ -24,7 +24,7 @@ from keepbus.runtime.machine import (
     Report,
     StopRequested,
 )
-from keepbus_notify.effects import Examine, LedgerEntry, ReadLedger, Subscribe
+from keepbus_notify.effects import Examine, LedgerEntry, ReadLedger, RenewLedger, Subscribe
 from keepbus_notify.events import (
     Examined,
     FifoTrouble,
@@ -46,6 +46,8 @@ GROUPS = f"{vrrp.SyncGroup.TOPIC}/"
 SERVERS = "state/ipvs/virtual_server/"
 IPVS = "state/ipvs/service"
 DEFAULT_TIME_LIMIT_NS = 60_000_000_000
+RENEW_LEDGER_NS = 3_000_000_000
+"""After a line that could not be written all are tried so often."""
 STOP_READ_NS = 150_000_000
 """How long a stopping notify still listens: vrrp's last words may be on their way."""
 STOP_SCRIPTS_NS = 1_000_000_000
@@ -76,10 +78,11 @@ class Machine:
         self._stop_step = 0
         self._refused: tuple[str, ...] = ()
         self._ledger_error = ""
+        self._renew_at_ns: int | None = None
 
     def wake_at_ns(self) -> int | None:
-        """The next time limit, the next try of a mail, or the next step of stopping."""
-        due = [self._scripts.wake_at_ns(), self._others.wake_at_ns()]
+        """The next time limit, the next try of a mail or of the ledger, or the next step of stopping."""
+        due = [self._scripts.wake_at_ns(), self._others.wake_at_ns(), self._renew_at_ns]
         if self._stop_at_ns is not None:
             due.append(self._stop_at_ns + _STOP_STEPS_NS[self._stop_step])
         return min((at_ns for at_ns in due if at_ns is not None), default=None)
@@ -89,6 +92,9 @@ class Machine:
         out: list[Effect] = []
         for event in events:
             self._take(now_ns, event, out)
+        if self._renew_at_ns is not None and now_ns >= self._renew_at_ns:
+            self._renew_at_ns = None
+            out.append(RenewLedger())
         self._scripts.limit(now_ns, out)
         if self._stop_step <= _STOP_END_SCRIPTS:
             self._scripts.start(now_ns, out)
@@ -111,8 +117,10 @@ class Machine:
         elif type(event) is Examined:
             self._examined(event, out)
         elif type(event) is LedgerFailed:
+            self._renew_at_ns = now_ns + RENEW_LEDGER_NS
             self._ledger(event.error, out)
         elif type(event) is LedgerWritten:
+            self._renew_at_ns = None
             self._ledger("", out)
         elif type(event) is FifoTrouble:
             self._others.trouble(event, out)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from keepbus.runtime.machine import Effect, Event
 from keepbus.runtime.scripts import identity, security
@@ -15,6 +16,7 @@ from keepbus_notify.effects import (
     Examine,
     OpenFifos,
     ReadLedger,
+    RenewLedger,
     SendMail,
     StartScript,
     Subscribe,
@@ -42,7 +44,9 @@ class Shell:
     def perform(self, effect: Effect, _now_ns: int) -> list[Event] | None:
         """One effect; what comes of it at once."""
         if type(effect) is AppendLedger:
-            return self._append(effect)
+            return self._write(lambda: self._ledger.append(effect.entry, durable=effect.durable))
+        if type(effect) is RenewLedger:
+            return self._write(self._ledger.renew)
         if type(effect) is StartScript:
             return self._start(effect)
         if type(effect) is EndScript:
@@ -68,9 +72,9 @@ class Shell:
             self._ledger_works = False
             return [LedgerFailed(error.strerror or str(error))]
 
-    def _append(self, effect: AppendLedger) -> list[Event] | None:
+    def _write(self, write: Callable[[], None]) -> list[Event] | None:
         try:
-            self._ledger.append(effect.entry, durable=effect.durable)
+            write()
         except OSError as error:
             self._ledger_works = False
             return [LedgerFailed(error.strerror or str(error))]
