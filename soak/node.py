@@ -152,7 +152,7 @@ class Node:
         text_of_round, self._read_octets = _tail(self.output, self._read_octets)
         lines = text_of_round.splitlines()
         return [
-            f"{self.name}: " + " | ".join(lines[at : at + 40])
+            f"{self.name}: {_outcry(lines[at:])}"
             for at, line in enumerate(lines)
             if any(cry in line for cry in _CRIES)
         ]
@@ -177,6 +177,15 @@ class Node:
 def _tail(path: Path, octets: int) -> tuple[str, int]:
     data = path.read_bytes() if path.exists() else b""
     return data[octets:].decode(errors="replace"), len(data)
+
+
+def _outcry(lines: list[str]) -> str:
+    """A line of a log; of a traceback its last line, and from where."""
+    if not lines[0].startswith("Traceback"):
+        return lines[0]
+    end = next((at for at, line in enumerate(lines) if at and not line.startswith(" ")), len(lines) - 1)
+    places = [line.strip() for line in lines[:end] if line.startswith("  File")]
+    return " | ".join([lines[end], *reversed(places[-3:])])
 
 
 def _what(words: list[bytes]) -> str:

@@ -121,7 +121,7 @@ class Shell:
             if not os.path.exists(f"/proc/{pid}"):
                 self._admission.forget(pid)
         rebound = tuple(bound.name for bound in (self._speak, self._listen) if bound.restore())
-        return Inspected(rebound, len(os.listdir("/proc/self/fd")), self._admission.count())
+        return Inspected(rebound, _descriptors(), self._admission.count())
 
     def _stay_awake(self) -> None:
         """Sending and receiving eat the socket's wake-up; make one when something still waits."""
@@ -175,6 +175,15 @@ def _peer(frame: zmq.Frame) -> Peer | None:
     except (zmq.ZMQError, ValueError):
         return None
     return Peer(uid, gid, pid)
+
+
+def _descriptors() -> int:
+    """How many this process has open."""
+    try:
+        return len(os.listdir("/proc/self/fd"))
+    except OSError:
+        # There is none left to look with.
+        return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
 def _raise_file_limit() -> None:

@@ -7,6 +7,7 @@ again, and a table that somebody flushed is seen.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -24,6 +25,8 @@ from keepbus_ipvs.settings import Adjustment
 from keepbus_ipvs.table import Entry, FoundDestination, FoundService, ServiceKey
 
 _NFT = "nft"
+_CANNOT_RUN = 127
+"""As a shell says it."""
 NO_SETTINGS = "the nftables driver has no lvs_sync_daemon and lvs_timeouts; use the ipvs driver"
 _LIST = ("--json", "--terse", "list", "table", rules.FAMILY, rules.TABLE)
 """Without the content of sets: they hold every client that is remembered."""
@@ -90,14 +93,12 @@ class Nftables:
         return ""
 
     def read(self, *, further: bool = False) -> Iterable[TableRead] | None:
-        """List the table; the answer comes through the loop. Never in slices."""
-        self._begin(self._read_steps())
-        return None
+        """List the table, never in slices; the answer comes later, or at once when nft cannot be run."""
+        return self._begin(self._read_steps())
 
     def write(self, commands: Sequence[Command]) -> Iterable[Written] | None:
         """Write the changed services in one transaction, singly if that fails; the answer comes later."""
-        self._begin(self._write_steps(commands))
-        return None
+        return self._begin(self._write_steps(commands))
 
     def read_settings(self) -> SettingsRead:
         """There is nothing of this kind."""
@@ -196,22 +197,23 @@ class Nftables:
 
     # One process at a time
 
-    def _begin(self, steps: Steps) -> None:
+    def _begin(self, steps: Steps) -> list[Any]:
         assert self._running is None, "the machine has one request in flight"
-        self._start(steps, next(steps))
+        return self._go_on(steps, next(steps))
 
-    def _start(self, steps: Steps, ask: Ask) -> None:
-        files = [os.memfd_create(name, os.MFD_CLOEXEC) for name in ("input", "output", "error")]
-        os.pwrite(files[0], ask.script.encode(), 0)
-        process = subprocess.Popen(
-            [shutil.which(_NFT, path=_PATH) or _NFT, *ask.arguments],
-            stdin=files[0],
-            stdout=files[1],
-            stderr=files[2],
-        )
-        pidfd = os.pidfd_open(process.pid)
-        self._running = _Run(steps, process, pidfd, files, time.monotonic_ns() + _TIME_LIMIT_NS)
-        self._loop.watch(pidfd, self._ended)
+    def _go_on(self, steps: Steps, ask: Ask) -> list[Any]:
+        """Run what is asked for; the answer when the steps end before nft could be run again."""
+        while True:
+            try:
+                self._running = _run(steps, ask)
+            except OSError as error:
+                try:
+                    ask = steps.send(Finished(_CANNOT_RUN, "", f"nft cannot be run: {error.strerror}"))
+                except StopIteration as stop:
+                    return [stop.value]
+            else:
+                self._loop.watch(self._running.pidfd, self._ended)
+                return []
 
     def _ended(self, _mask: int) -> list[Answer]:
         run = self._running
@@ -224,8 +226,7 @@ class Nftables:
             ask = run.steps.send(Finished(status, output, _last_line(error)))
         except StopIteration as stop:
             return [stop.value]
-        self._start(run.steps, ask)
-        return []
+        return self._go_on(run.steps, ask)
 
     def _end_late(self, _now_ns: int) -> None:
         if self._running is not None and time.monotonic_ns() > self._running.end_at_ns:
@@ -270,6 +271,27 @@ class _Run(NamedTuple):
     pidfd: int
     files: list[int]
     end_at_ns: int
+
+
+def _run(steps: Steps, ask: Ask) -> _Run:
+    """Start nft. Raises OSError when it cannot be started, or there are not the descriptors for it."""
+    with contextlib.ExitStack() as undone:
+        files = []
+        for name in ("input", "output", "error"):
+            files.append(os.memfd_create(name, os.MFD_CLOEXEC))
+            undone.callback(os.close, files[-1])
+        os.pwrite(files[0], ask.script.encode(), 0)
+        process = subprocess.Popen(
+            [shutil.which(_NFT, path=_PATH) or _NFT, *ask.arguments],
+            stdin=files[0],
+            stdout=files[1],
+            stderr=files[2],
+        )
+        undone.callback(process.wait)
+        undone.callback(process.kill)
+        pidfd = os.pidfd_open(process.pid)
+        undone.pop_all()
+    return _Run(steps, process, pidfd, files, time.monotonic_ns() + _TIME_LIMIT_NS)
 
 
 def _script(commands: list[rules.Object]) -> str:
