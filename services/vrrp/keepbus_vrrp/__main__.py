@@ -12,6 +12,7 @@ from keepbus_vrrp.shell import Shell
 from keepbus_vrrp.tracking import TOPICS
 
 _CLOCK_CHECK_NS = 1_000_000_000
+_LOCK_CHECK_NS = 1_000_000_000
 _SYSCTL_CHECK_NS = 10_000_000_000
 
 
@@ -32,6 +33,7 @@ def main() -> None:
     except OSError as error:
         service.fail(f"cannot use the kernel's network or {service.run_dir}: {error}")
     service.loop.every(_CLOCK_CHECK_NS, shell.look_at_wall_clock)
+    service.loop.every(_LOCK_CHECK_NS, shell.look_at_locks)
     service.loop.every(_SYSCTL_CHECK_NS, shell.look_at_sysctls)
     machine = Machine(keep_addresses=service.options.keep_addresses, node=service.node)
     service.run(machine, shell.perform)

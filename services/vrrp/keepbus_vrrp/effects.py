@@ -151,6 +151,13 @@ class Sysctls(NamedTuple):
     """Path below /proc/sys, and value."""
 
 
+class Occupy(NamedTuple):
+    """Be the only one in this network namespace with these virtual routers, and give up all others; answered
+    by Occupied."""
+
+    keys: tuple[str, ...]
+
+
 class WatchClaims(NamedTuple):
     """Be told when somebody says that he has one of these addresses, and of no other."""
 

@@ -123,6 +123,13 @@ class Removed(NamedTuple):
     """Those that are still there, with the kernel's reason."""
 
 
+class Occupied(NamedTuple):
+    """The answer to Occupy."""
+
+    taken: tuple[tuple[str, int], ...]
+    """Virtual routers that another process has, each with its pid; 0: not known."""
+
+
 class Refused(NamedTuple):
     """The kernel refused a request of Ask."""
 

@@ -43,6 +43,7 @@ from keepbus_vrrp.effects import Forget, Gather, ReadKernel, Recall
 from keepbus_vrrp.group import Groups
 from keepbus_vrrp.instance import Instance, key_of
 from keepbus_vrrp.lease import outlived, step_down
+from keepbus_vrrp.occupancy import Occupancy
 from keepbus_vrrp.patience import patience_ns
 from keepbus_vrrp.placement import Placement
 from keepbus_vrrp.reception import Reception
@@ -72,6 +73,8 @@ class Machine:
         self._keep_addresses = keep_addresses
         self._turn = Turn()
         self._section: VrrpSection | None = None
+        """Of what is given, that which no other node of the host has."""
+        self._given = VrrpSection()
         self._kernel_known = False
         self._unapplied = False
         self._surroundings_changed = False
@@ -91,6 +94,7 @@ class Machine:
         """No master's lease ends earlier than this after its timer was due."""
         self._upkeep = Upkeep(self._turn, self.instances, self._vmacs, self._report)
         self._claims = Claims(self._turn, self.instances)
+        self._occupancy = Occupancy(self._turn, self._apply_what_is_free)
         self._statistics = Statistics(self._turn, self.instances)
         self._memories: tuple[events.Memory, ...] = ()
         self._handlers: dict[type, Callable[[Any], None]] = {
@@ -105,6 +109,7 @@ class Machine:
             events.ForwardingChanged: self._on_forwarding_changed,
             events.Received: self._reception.receive,
             events.ListenFailed: self._on_listen_failed,
+            events.Occupied: self._occupancy.occupied,
             **Answers(self.instances, self._upkeep.install_failed, self._say_report).handlers,
             **self._upkeep.handlers,
             **self._claims.handlers,
@@ -237,12 +242,21 @@ class Machine:
 
     def _on_configured(self, event: Configured) -> None:
         self._turn.wall_offset_ns = event.wall_ns - self._turn.now_ns
-        self._section = event.section
+        self._given = event.section
+        self._occupancy.configure(self._given)
+        self._section = self._occupancy.allowed(self._given)
         self._unapplied = True
         if self._kernel_known:
             self._apply_when_made()
         else:
             self._turn.effects.extend((Recall(), ReadKernel()))
+
+    def _apply_what_is_free(self) -> None:
+        """Another node took a virtual router, or ended."""
+        self._section = self._occupancy.allowed(self._given)
+        if self._kernel_known and not self._stopped:
+            self._unapplied = True
+            self._apply_when_made()
 
     def _on_wall_clock(self, event: events.WallClock) -> None:
         self._turn.wall_offset_ns = event.offset_ns
@@ -312,7 +326,7 @@ class Machine:
     def _begin(self) -> None:
         """Start what is in Initialize."""
         waiting = [each for each in self.instances.values() if each.state is VrrpState.INIT]
-        start.begin(waiting, self._groups, self._memories, self._turn)
+        start.begin(waiting, self._groups, self._occupancy.ours(self._memories), self._turn)
         self._memories = ()
 
     def _drop(self, instance: Instance) -> None:
@@ -343,4 +357,4 @@ class Machine:
         self._turn.telling.say_of(self, self._report)
 
     def _report(self) -> list[Effect]:
-        return [report(self.instances.values(), self._upkeep.statics)]
+        return [report(self.instances.values(), self._upkeep.statics, self._occupancy.left_out)]

@@ -11,11 +11,14 @@ from keepbus_vrrp.instance import Instance
 from keepbus_vrrp.statics import Statics
 
 
-def report(instances: Collection[Instance], statics: Statics) -> Report:
-    """READY with instances, IDLE without; what the kernel refused of the static objects is degraded."""
+def report(instances: Collection[Instance], statics: Statics, left_out: Collection[str] = ()) -> Report:
+    """READY with instances, IDLE without; what the kernel refused of the static objects is degraded. So are
+    instances that are left_out, a sentence each."""
     detail = _of_instances(instances) if instances else "no vrrp_instance is configured"
     if statics.count:
         detail += f"; {statics.count} static object{'s' if statics.count > 1 else ''}"
+    if left_out:
+        return Report(Status.DEGRADED, "; ".join((*left_out, detail)))
     refused = statics.all_refused
     if refused:
         first, *rest = refused

@@ -20,6 +20,7 @@ from keepbus_vrrp.kernel import Kernel
 from keepbus_vrrp.memory import Memory
 from keepbus_vrrp.nfnetlink import ABSENT, why
 from keepbus_vrrp.route_news import RouteNews
+from keepbus_vrrp.router_locks import RouterLocks
 from keepbus_vrrp.sockets import AdvertSocket, AnnounceSocket, open_ah_socket, open_socket
 from keepbus_vrrp.sysctls import Sysctls
 
@@ -43,6 +44,7 @@ class Shell:
         self._ah_sockets: dict[Endpoint, AdvertSocket] = {}
         self._route_news: RouteNews | None = None
         self._claims: ClaimSockets | None = None
+        self._locks = RouterLocks()
         self._sysctls = Sysctls(run_dir / "vrrp" / "sysctls")
         self._failing: set[str] = set()
         self._node = node
@@ -67,6 +69,7 @@ class Shell:
             effects.WatchRoutes: self._watch_routes,
             effects.WatchClaims: self._watch_claims,
             effects.Sysctls: self._set_sysctls,
+            effects.Occupy: self._occupy,
             effects.Guard: self._guard,
             effects.Deny: self._deny,
             effects.OpenGate: self._open_gate,
@@ -84,6 +87,11 @@ class Shell:
         self._wall_offset_ns = offset_ns
         return [events.WallClock(offset_ns)]
 
+    def look_at_locks(self, _now_ns: int) -> list[Event]:
+        """An event when a virtual router of a dead predecessor went to another node."""
+        taken = self._locks.settle()
+        return [] if taken is None else [events.Occupied(taken)]
+
     def look_at_sysctls(self, _now_ns: int) -> list[Event]:
         """Complain of kernel settings that somebody else changed (R-F50)."""
         for complaint in self._sysctls.changed():
@@ -100,6 +108,7 @@ class Shell:
         if self._route_news is not None:
             self._route_news.close()
         self._kernel.close()
+        self._locks.close()
         self._memory.close()
 
     def _advertise(self, effect: effects.Advertise) -> list[Event] | None:
@@ -185,6 +194,9 @@ class Shell:
     def _set_sysctls(self, effect: effects.Sysctls) -> None:
         for complaint in self._sysctls.want(dict(effect.wanted)):
             self._complain(complaint)
+
+    def _occupy(self, effect: effects.Occupy) -> list[Event]:
+        return [events.Occupied(self._locks.want(effect.keys))]
 
     def _watch_routes(self, effect: effects.WatchRoutes) -> None:
         if effect.wanted and self._route_news is None:
