@@ -1,13 +1,13 @@
-"""What checks cost: CPU time per TCP check and per HTTP check, keepbus beside keepalived in the same run.
+"""What checks cost: CPU time per TCP, HTTP and HTTPS check, keepbus beside keepalived in the same run.
 
     python -m bench checker_cost
-    python bench/checker_cost.py [--targets 2000] [--seconds 10] [--rounds 3]
+    python bench/checker_cost.py [--targets 2000] [--secured 500] [--seconds 10] [--rounds 3]
 
-Each round makes a fresh network namespace with one server that listens on all of 127/8, and lets each program
-check so many targets once a second. CPU time is the kernel's account in nanoseconds of all threads of
-keepbus-checker, and of both processes of keepalived; checks are the connections that the namespace opened.
-keepalived runs without ip_vs through checker_ipvs_shim.c, which is not called while checks run. Needs root,
-gcc, keepalived.
+Each round makes a fresh network namespace with one server that listens on all of 127/8 (nginx for HTTPS, with
+a key of P-256), and lets each program check so many targets once a second. CPU time is the kernel's account
+in nanoseconds of all threads of keepbus-checker, and of both processes of keepalived; checks are the
+connections that the namespace opened. keepalived runs without ip_vs through checker_ipvs_shim.c, which is not
+called while checks run. Needs root, gcc, keepalived, nginx and openssl.
 """
 
 from __future__ import annotations
@@ -46,10 +46,8 @@ class World:
         self.directory = directory
         self._children: list[subprocess.Popen[bytes]] = []
         mode = ["http"] if kind is CheckKind.HTTP_GET else []
-        ready = "ip link set lo up && exec"
-        self._spawn(
-            ["unshare", "--net", "sh", "-c", f'{ready} "$@"', "sh", directory / "server", PORT, *mode]
-        )
+        server = secured(directory) if kind is CheckKind.SSL_GET else [directory / "server", PORT, *mode]
+        self._spawn(["unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh", *server])
         self._namespace = f"/proc/{self._children[0].pid}/ns/net"
         time.sleep(0.5)
 
@@ -82,6 +80,23 @@ class World:
         )
         self._children.append(child)
         return child
+
+
+def secured(directory: Path) -> list[object]:
+    """The command of a server that answers inside TLS."""
+    key, certificate = directory / "key", directory / "certificate"
+    request = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 9 -subj /CN=bench"
+    subprocess.run([*request.split(), "-keyout", key, "-out", certificate], check=True, capture_output=True)
+    file = directory / "nginx.conf"
+    file.write_text(
+        f"daemon off; worker_processes 2; pid {directory}/nginx.pid; error_log stderr crit;\n"
+        "events { worker_connections 4096; }\n"
+        f"http {{ access_log off; server {{ listen {PORT} ssl backlog=4096;\n"
+        f"ssl_certificate {certificate}; ssl_certificate_key {key};\n"
+        'location / { return 200 "hello"; } } }\n',
+        encoding="ascii",
+    )
+    return ["nginx", "-p", directory, "-c", file]
 
 
 def cpu_ns(pids: Sequence[int]) -> int:
@@ -139,8 +154,8 @@ def keepalived(
 ) -> Callable[[], list[int]]:
     """Start keepalived's parent and checker, with servers_of_one in a virtual server; their process ids."""
     check = "TCP_CHECK {\n}\n"
-    if world.kind is CheckKind.HTTP_GET:
-        check = "HTTP_GET {\nurl {\npath /\nstatus_code 200\n}\n}\n"
+    if world.kind is not CheckKind.TCP_CHECK:
+        check = f"{world.kind} {{\nurl {{\npath /\nstatus_code 200\n}}\n}}\n"
     head = f"delay_loop {delay_s}\nprotocol TCP\nlb_algo rr\nlb_kind NAT\n"
     text = ""
     for first in range(0, targets, servers_of_one):
@@ -205,7 +220,8 @@ def build(directory: Path) -> None:
 def main(argv: Sequence[str] = ()) -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--targets", type=int, default=2000)
+    parser.add_argument("--targets", type=int, default=2000, help="0: leave TCP and HTTP checks out")
+    parser.add_argument("--secured", type=int, default=500, help="targets of HTTPS checks; 0: leave them out")
     parser.add_argument(
         "--most",
         type=int,
@@ -219,11 +235,18 @@ def main(argv: Sequence[str] = ()) -> None:
     with tempfile.TemporaryDirectory(prefix="keepbus-bench-") as name:
         directory = Path(name)
         build(directory)
-        for kind in (CheckKind.TCP_CHECK, CheckKind.HTTP_GET):
+        wanted = {
+            CheckKind.TCP_CHECK: options.targets,
+            CheckKind.HTTP_GET: options.targets,
+            CheckKind.SSL_GET: options.secured,
+        }
+        for kind, targets in wanted.items():
+            if not targets:
+                continue
             costs: dict[str, list[float]] = {program: [] for program in programs}
             for _ in range(options.rounds):
                 for program, start in programs.items():
-                    cost_us, rate = measure(start, kind, options.targets, options.seconds, directory)
+                    cost_us, rate = measure(start, kind, targets, options.seconds, directory)
                     costs[program].append(cost_us)
                     told = f"{cost_us:7.1f} µs CPU per check at {rate:6.0f} checks/s"
                     print(f"{kind:<10} {program:<11} {told}", flush=True)
