@@ -145,6 +145,9 @@ CORPUS: dict[str, str] = {
     "sorry_is_a_server": vs("VIP 80", f"sorry_server {R2} 8080", *TWO),
     "names": vs("VIP 80", "virtualhost www.example.org", "snmp_name one", "smtp_alert",
                 rs(f"{R1} 80", "snmp_name two", "smtp_alert no", "virtualhost x", A)),
+    # By the newer keyword; from the start without a server.
+    "lvs_sched": vs("VIP 80", "lvs_sched wlc", *TWO, algo=""),
+    "alpha_of_one": vs("VIP 80", rs(f"{R1} 80", "alpha", A), rs(f"{R2} 80", B)),
 }  # fmt: skip
 
 
