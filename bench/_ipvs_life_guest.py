@@ -27,9 +27,12 @@ RUN_DIR = Path("/run/keepbus")
 ARGUMENT = Path("/run/results/argument")
 MORTAL, IMMORTAL, PORT = "127.1.0.1", "127.1.0.2", 8080
 LIMIT_S = 600.0
-RELOADS = {"keepalived": 1, "keepbus": 3}
+RELOADS = 3
 RELOAD_LIMIT_S = 60.0
 """keepalived 2.2.7 compares each server with each: 37,205 of them take it longer than anybody waits."""
+SMALL_PART = 10
+"""So many times fewer servers, with which keepalived comes to an end."""
+SETTLED_S = 20
 ETHERTYPE_IPV4 = 0x0800
 SO_TIMESTAMPNS = 35
 CHECK = """TCP_CHECK {
@@ -49,25 +52,36 @@ def run() -> dict[str, list[float]]:
         for name in ("keepalived", "keepbus"):
             with program(name, driver):
                 found[f"refusal {name}"] = [death(driver, key) for _ in range(deaths)]
+    for part in (SMALL_PART, 1):
+        pools = servers(virtual_servers // part, real_servers // part)
+        for name in ("keepalived", "keepbus"):
+            key = write_file(pools, 80, 3600)
+            with program(name, driver) as processes:
+                until(lambda key=key: bool(present(driver, key)), name)
+                time.sleep(SETTLED_S // part)
+                if part == 1:
+                    found[f"memory {name}"] = [proportional_size(pid) for pid in processes()]
+                    if name == "keepbus":
+                        found["slices"] = list(slices(driver))
+                for weight in range(2, 2 + (1 if (name, part) == ("keepalived", 1) else RELOADS)):
+                    begun_s = time.monotonic()
+                    write_file(pools, 80, 3600, weight=weight)
+                    compiled_s = time.monotonic() - begun_s
+                    found.setdefault(f"compilation {real_servers // part}", []).append(compiled_s)
+                    taken_s = reload(driver, key, weight, processes())
+                    found.setdefault(f"reload {name} {real_servers // part}", []).append(taken_s)
+    return found
+
+
+def servers(virtual_servers: int, real_servers: int) -> list[tuple[str, ...]]:
+    """The real servers of each virtual server."""
     each, more = divmod(real_servers, virtual_servers)
-    servers = (
+    addresses = (
         f"10.{100 + index // 62500}.{index // 250 % 250}.{index % 250 + 1}" for index in range(real_servers)
     )
-    pools = [tuple(next(servers) for _ in range(each + (number < more))) for number in range(virtual_servers)]
-    for name in ("keepalived", "keepbus"):
-        key = write_file(pools, 80, 3600)
-        with program(name, driver) as processes:
-            until(lambda key=key: bool(present(driver, key)), name)
-            time.sleep(20)
-            found[f"memory {name}"] = [proportional_size(pid) for pid in processes()]
-            if name == "keepbus":
-                found["slices"] = list(slices(driver))
-            for weight in range(2, 2 + RELOADS[name]):
-                begun_s = time.monotonic()
-                write_file(pools, 80, 3600, weight=weight)
-                found.setdefault("compilation", []).append(time.monotonic() - begun_s)
-                found.setdefault(f"reload {name}", []).append(reload(driver, key, weight, processes()))
-    return found
+    return [
+        tuple(next(addresses) for _ in range(each + (number < more))) for number in range(virtual_servers)
+    ]
 
 
 def reload(driver: Kernel, key: ServiceKey, weight: int, processes: list[int]) -> float:
