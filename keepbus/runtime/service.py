@@ -116,6 +116,7 @@ class Service:
         self._part = part
         self._loader = Loader(self.run_dir, of, section or object)
         self._generation = 0
+        self._told_generation = 0
         self._status = Status.STARTING
         self._detail = "starting"
         self._exit_status = 0
@@ -215,11 +216,13 @@ class Service:
         return None
 
     def _report(self, report: Report) -> None:
-        if (report.status, report.detail) != (self._status, self._detail):
-            self._status, self._detail = report.status, report.detail
+        now = report.status, report.detail, self._generation
+        if now != (self._status, self._detail, self._told_generation):
+            self._status, self._detail, _ = now
             self._beat(0)
 
     def _beat(self, now_ns: int) -> None:
+        self._told_generation = self._generation
         counters = self.listener.counters
         for gap in self.listener.gaps:
             self.speaker.publish(gap)
@@ -276,6 +279,8 @@ class Service:
                 events.append(StopRequested(time.time_ns()))
             elif number == signal.SIGHUP:
                 events.extend(self.load())
+                if self._section is None:
+                    self._beat(0)  # Of the others the machine has to take it first.
         return events
 
     def load(self) -> list[Event]:

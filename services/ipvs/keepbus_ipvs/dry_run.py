@@ -44,7 +44,7 @@ class DryRun:
         """Change the file, refusing what the kernel would refuse for what is there (V8, V9)."""
         table = self._load()
         errors = [_carry_out(table, command) for command in commands]
-        for key in {command.service.key for command in commands}:
+        for key in dict.fromkeys(command.service.key for command in commands):
             if key in table:
                 self._texts[key] = _text(table[key])
             else:
