@@ -132,7 +132,8 @@ def main() -> int:
         print(f"{letter['server']}: {error}")
         return 1
     except (OSError, smtplib.SMTPException) as error:
-        print(f"{letter['server']} cannot be reached: {error}")
+        why = getattr(error, "strerror", None) or error
+        print(f"{letter['server']} cannot be reached: {why}")
         return 1
     return 0
 

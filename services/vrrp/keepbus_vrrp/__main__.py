@@ -31,7 +31,10 @@ def main() -> None:
     try:
         shell = Shell(service.run_dir, service.node, service.loop, service.log.warning)
     except OSError as error:
-        service.fail(f"cannot use the kernel's network or {service.run_dir}: {error}")
+        what = error.filename or "the kernel's network"
+        service.fail(
+            f"cannot use {what}: {error.strerror}; run the node as root, with -r in a writable folder"
+        )
     service.loop.every(_CLOCK_CHECK_NS, shell.look_at_wall_clock)
     service.loop.every(_LOCK_CHECK_NS, shell.look_at_locks)
     service.loop.every(_SYSCTL_CHECK_NS, shell.look_at_sysctls)
