@@ -9,12 +9,16 @@ body are msgpack (see `keepbus.bus.codec`). The specification is docs/messages.m
 from __future__ import annotations
 
 import enum
+import importlib
 import urllib.parse
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
 
 ENVELOPE_VERSION = 1
+
+_OWNERS = ("audit", "bfd", "checker", "hub", "ipvs", "notify", "vrrp", "watchdog")
+"""Each has a file here; what every service says is in common.py."""
 
 # Everything but these is percent-encoded in a topic's key, so that a name with a slash stays one key.
 _KEY_SAFE = ":[]@,+=()"
@@ -76,6 +80,8 @@ class Message:
 BodyT = TypeVar("BodyT", bound=type[Body])
 
 _registry: dict[str, type[Body]] = {}
+_learned: set[str] = set()
+"""Owners whose contracts are registered."""
 
 
 def contract(topic: str, *, key: str = "") -> Callable[[BodyT], BodyT]:
@@ -95,7 +101,9 @@ def contract(topic: str, *, key: str = "") -> Callable[[BodyT], BodyT]:
 
 
 def contracts() -> dict[str, type[Body]]:
-    """All registered topics and their body classes, sorted by topic."""
+    """All topics and their body classes, sorted by topic."""
+    for owner in _OWNERS:
+        _learn(owner)
     return dict(sorted(_registry.items()))
 
 
@@ -118,10 +126,21 @@ def body_class(topic: str) -> type[Body] | None:
     if len(segments) < 3:
         return None
     kind, owner, noun = segments[:3]
-    return _registry.get(f"{kind}/{owner}/{noun}") or _registry.get(f"{kind}/*/{noun}")
+    found = _registry.get(f"{kind}/{owner}/{noun}") or _registry.get(f"{kind}/*/{noun}")
+    return body_class(topic) if found is None and _learn(owner) else found
 
 
 def owner_of(topic: str) -> str:
     """The service that may publish this topic; empty when the topic is malformed."""
     segments = topic.split("/", 3)
     return segments[1] if len(segments) >= 3 else ""
+
+
+def _learn(owner: str) -> bool:
+    """Import what this owner may publish; True when that is new."""
+    if owner in _learned or owner not in _OWNERS:
+        return False
+    _learned.add(owner)
+    for name in ("common", owner):
+        importlib.import_module(f"keepbus.contracts.{name}")
+    return True
