@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 
-from keepbus.config.model import Forwarding, Protocol, VirtualServer
+from keepbus.config.model.ipvs import Forwarding, Protocol, VirtualServer
 
 IPVS = "ipvs"
 NFTABLES = "nftables"

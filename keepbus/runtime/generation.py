@@ -14,14 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from keepbus.config.model import (
-    CheckerSection,
-    Configuration,
-    GlobalDefs,
-    IpvsSection,
-    NotifySection,
-    VrrpSection,
-)
+from keepbus.config import model
 from keepbus.contracts.schema import SchemaError, from_plain, to_sparse
 
 SectionT = TypeVar("SectionT")
@@ -35,7 +28,11 @@ class NoConfigurationError(Exception):
 
 
 def write(
-    run_dir: Path, configuration: Configuration, source: Path, config_id: str = "", ipvs_driver: str = ""
+    run_dir: Path,
+    configuration: model.Configuration,
+    source: Path,
+    config_id: str = "",
+    ipvs_driver: str = "",
 ) -> int:
     """Write the next generation, make it current, drop old ones; its number.
 
@@ -83,17 +80,17 @@ def load(run_dir: Path, section: str, cls: type[SectionT]) -> tuple[int, Section
         ) from None
 
 
-def load_all(run_dir: Path) -> tuple[int, Configuration]:
+def load_all(run_dir: Path) -> tuple[int, model.Configuration]:
     """The current generation's number and the whole of it; raises NoConfigurationError."""
     current = run_dir / "config" / "current"
     try:
         directory = current.resolve(strict=True)
-        return int(directory.name), Configuration(
-            global_defs=_read(directory, "global_defs", GlobalDefs),
-            vrrp=_read(directory, "vrrp", VrrpSection),
-            checker=_read(directory, "checker", CheckerSection),
-            ipvs=_read(directory, "ipvs", IpvsSection),
-            notify=_read(directory, "notify", NotifySection),
+        return int(directory.name), model.Configuration(
+            global_defs=_read(directory, "global_defs", model.GlobalDefs),
+            vrrp=_read(directory, "vrrp", model.VrrpSection),
+            checker=_read(directory, "checker", model.CheckerSection),
+            ipvs=_read(directory, "ipvs", model.IpvsSection),
+            notify=_read(directory, "notify", model.NotifySection),
         )
     except FileNotFoundError:
         raise NoConfigurationError(_absent(run_dir)) from None

@@ -7,7 +7,7 @@ import functools
 from collections.abc import Sequence
 
 from keepbus.config import ipvs_drivers
-from keepbus.config.model import IpvsSection
+from keepbus.config.model.ipvs import IpvsSection
 from keepbus.runtime.service import Service
 from keepbus_ipvs.driver import CHOICES, open_driver
 from keepbus_ipvs.machine import Machine

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 from operator import attrgetter
 
-from keepbus.config.model import VirtualServer
+from keepbus.config.model.ipvs import VirtualServer
 from keepbus.contracts import ipvs as contract
 from keepbus_ipvs.pool import Member, Pool
 from keepbus_ipvs.reconciler import Reconciler

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from typing import Any
 
-from keepbus.config.model import IpvsSection, VirtualServer
+from keepbus.config.model.ipvs import IpvsSection, VirtualServer
 from keepbus.contracts import ipvs as contract
 from keepbus.contracts.checker import CheckVerdict
 from keepbus.contracts.message import Message

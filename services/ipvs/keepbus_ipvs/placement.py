@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from keepbus.config.model import (
+from keepbus.config.model.ipvs import (
     Forwarding,
     Protocol,
     RealServer,

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from keepbus.config.model import RealServer, VirtualServer
+from keepbus.config.model.ipvs import RealServer, VirtualServer
 from keepbus.contracts import ipvs as contract
 from keepbus.contracts.checker import Verdict
 from keepbus_ipvs.heard import Heard

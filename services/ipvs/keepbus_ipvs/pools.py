@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from keepbus.config.model import VirtualServer
+from keepbus.config.model.ipvs import VirtualServer
 from keepbus.contracts import ipvs as contract
 from keepbus.contracts.checker import CheckVerdict, Verdict
 from keepbus_ipvs import words

@@ -11,7 +11,7 @@ import enum
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from keepbus.config.model import IpvsSection, SyncDaemon
+from keepbus.config.model.ipvs import IpvsSection, SyncDaemon
 from keepbus.contracts import ipvs as contract
 from keepbus.contracts.vrrp import Instance, VrrpState
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from keepbus.config.model import NotifySection
+from keepbus.config.model.notify import NotifySection
 from keepbus.runtime import privileges
 from keepbus.runtime.scripts.identity import NEEDS, capabilities_held
 from keepbus.runtime.service import Service

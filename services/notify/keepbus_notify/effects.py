@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from keepbus.config.model import Fifo, Mail
+from keepbus.config.model.notify import Fifo, Mail
 
 
 class Command(NamedTuple):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from keepbus.config.model import NotifyKind
+from keepbus.config.model.notify import NotifyKind
 from keepbus_notify.steps import Step
 
 _VRRP = (NotifyKind.INSTANCE, NotifyKind.GROUP)

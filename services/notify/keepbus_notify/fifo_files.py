@@ -15,7 +15,7 @@ import pwd
 import stat
 from collections.abc import Iterable
 
-from keepbus.config.model import Fifo
+from keepbus.config.model.notify import Fifo
 from keepbus.runtime.machine import Event
 from keepbus_notify.events import FifoTrouble
 

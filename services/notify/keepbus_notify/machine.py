@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from keepbus.config.model import NotifyKind, NotifySection, NotifyTarget
+from keepbus.config.model.notify import NotifyKind, NotifySection, NotifyTarget
 from keepbus.contracts import vrrp
 from keepbus.contracts.common import Service as ServiceState
 from keepbus.contracts.common import Status

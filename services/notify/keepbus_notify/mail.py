@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from typing import NamedTuple
 
-from keepbus.config.model import Mail, NotifyKind, NotifyTarget
+from keepbus.config.model.notify import Mail, NotifyKind, NotifyTarget
 from keepbus_notify.servers import REMOVING, SHUTTING_DOWN
 from keepbus_notify.steps import RX_LOWER_PRI, UP
 

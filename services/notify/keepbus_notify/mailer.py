@@ -20,7 +20,7 @@ from collections.abc import Iterable
 from email.utils import formatdate
 from typing import Any
 
-from keepbus.config.model import Mail
+from keepbus.config.model.notify import Mail
 from keepbus.runtime.loop import Loop
 from keepbus.runtime.machine import Event
 from keepbus_notify.events import MailEnded

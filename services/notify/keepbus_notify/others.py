@@ -5,7 +5,7 @@ Law of this file: nothing here waits, and what is lost is counted, said once in 
 
 from __future__ import annotations
 
-from keepbus.config.model import Fifo, Mail, NotifyKind, NotifySection, NotifyTarget
+from keepbus.config.model.notify import Fifo, Mail, NotifyKind, NotifySection, NotifyTarget
 from keepbus.contracts import vrrp
 from keepbus.contracts.message import quote
 from keepbus.contracts.notify import Fifo as FifoState

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from keepbus.config.model import NotifyKind, NotifySection, NotifyTarget, Script
+from keepbus.config.model.notify import NotifyKind, NotifySection, NotifyTarget
+from keepbus.config.model.scripts import Script
 from keepbus_notify.effects import Command
 from keepbus_notify.steps import DOWN, RX_LOWER_PRI, UP, Step
 

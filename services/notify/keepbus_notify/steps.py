@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from keepbus.config.model import NotifyKind, real_server_name
+from keepbus.config.model.notify import NotifyKind, real_server_name
 from keepbus.contracts import ipvs, vrrp
 
 UP, DOWN = "UP", "DOWN"
