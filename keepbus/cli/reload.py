@@ -11,6 +11,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from keepbus.cli import network_namespace
 from keepbus.cli.bus import Ear, NoNode, require_hub
 from keepbus.cli.compiling import compile_and_tell
 from keepbus.cli.rundir import add_run_dir
@@ -70,6 +71,8 @@ def run(options: argparse.Namespace) -> int:
             return _refuse(
                 f"{source} cannot be used; the node runs on with generation {generation.current(run_dir)}"
             )
+        if obstacle := network_namespace.moved(run_dir, configuration.global_defs):
+            return _refuse(f"{obstacle}; the node runs on with generation {generation.current(run_dir)}")
         ipvs = dataclasses.replace(configuration.ipvs, drain_s=options.drain)
         configuration = dataclasses.replace(configuration, ipvs=ipvs)
         return _hand_over(run_dir, configuration, source, config_id, driver)

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
-from keepbus.cli import foreground, parent_scripts, preflight
+from keepbus.cli import foreground, network_namespace, parent_scripts, preflight
 from keepbus.cli.compiling import compile_and_tell
 from keepbus.cli.rundir import add_run_dir
 from keepbus.config import ipvs_drivers
@@ -28,7 +28,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of this verb."""
     parser.add_argument("-f", "--file", type=Path, required=True, help="the keepalived.conf to run")
     add_run_dir(parser)
-    parser.add_argument("--node", metavar="NAME", help="the node's name [the host's]")
+    parser.add_argument(
+        "--node", metavar="NAME", help="the node's name [`instance` of the file, else the host's]"
+    )
     parser.add_argument(
         "-i",
         "--config-id",
@@ -82,7 +84,6 @@ def run(options: argparse.Namespace) -> int:
         return refuse(
             f"there is no folder {options.programs}; name that of your program files with --programs"
         )
-    name: str = options.node or socket.gethostname()
     config_id: str = options.config_id or options.node or ""
     configuration = compile_and_tell(
         options.file,
@@ -92,6 +93,12 @@ def run(options: argparse.Namespace) -> int:
     )
     if configuration is None:
         return refuse(f"{options.file} cannot be used; the node is not started")
+    name: str = options.node or configuration.global_defs.instance or socket.gethostname()
+    try:
+        if configuration.global_defs.net_namespace:
+            network_namespace.enter(configuration.global_defs.net_namespace)
+    except network_namespace.NamespaceError as error:
+        return refuse(str(error))
     for sentence in preflight.absent(configuration, preflight.interfaces()):
         print(f"keepbus: {sentence}", file=sys.stderr)
     try:

@@ -186,6 +186,7 @@ def _compile(
     )
     if not global_defs.script_user and tables.without_user and not has_script_user():
         _tell_without_user(findings, tables.without_user)
+    global_defs = replace(global_defs, **top.given(("net_namespace", "instance")))
     if tables.supplementary_groups:
         who = str(with_supplementary_groups(global_defs.script_user))
         global_defs = replace(global_defs, script_user=who)

@@ -6,6 +6,7 @@ substitution, and from the beginning again until nothing changes.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -13,6 +14,7 @@ from collections.abc import Iterator, Mapping
 _MOST_LINES = 100_000
 _MOST_CHARACTERS = 65_536
 _DEEPEST = 50
+_RANDOM_RANGE = (0, 32_767)
 
 _CONDITION = re.compile(r"@(\^?)(\S+)\s*(.*)", re.DOTALL)
 _DEFINITION = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]*)=\s*(.*)", re.DOTALL)
@@ -46,6 +48,8 @@ class Language:
         self._definitions: dict[str, tuple[str, ...]] = {}
         """Lines by name; one line for an ordinary definition."""
         self._left = 0
+        self._drawn = 0
+        """How many random numbers there were."""
 
     def expand(self, lines: tuple[str, ...], directory: str) -> list[str]:
         """What stands for a line; more than one line only for a definition of several.
@@ -129,8 +133,20 @@ class Language:
             quoted = use.string.count('"', 0, use.start()) % 2
             return character if quoted else f"\\{character}"
         if name == "_RANDOM":
-            raise LanguageError("`_RANDOM` is not supported yet: every compilation would give another result")
+            return str(self._random((use[2] or "").split()))
         return use[0]
+
+    def _random(self, words: list[str]) -> int:
+        """The same file gives the same number on the same node each time it is compiled: else every check,
+        plan and reload would be another configuration. keepalived draws anew."""
+        if len(words) > 2 or not all(word.isascii() and word.isdecimal() for word in words):
+            raise LanguageError(f"`_RANDOM` takes at most two numbers from 0 on, not `{' '.join(words)}`")
+        least, most = (*map(int, words), *_RANDOM_RANGE[len(words) :])
+        if least > most:
+            raise LanguageError(f"`_RANDOM` has no number from {least} to {most}")
+        self._drawn += 1
+        seed = f"{self._config_id}\0{self._drawn}".encode()
+        return least + int.from_bytes(hashlib.sha256(seed).digest()) % (most - least + 1)
 
     def _repeat(self, text: str, directory: str, depth: int) -> Iterator[str]:
         repetition = _REPETITION.match(text)

@@ -120,13 +120,13 @@ class Node:
         """A keepbus command line."""
         return [sys.executable, "-m", "keepbus.cli", *words, "-r", str(self.run_dir)]
 
-    def start(self) -> None:
-        """Start it and wait until it says that it is up."""
+    def start(self, *, named: bool = True) -> None:
+        """Start it and wait until it says that it is up. named: by the harness; else the file names it."""
         where = ["ip", "netns", "exec", self.namespace] if self.namespace else []
         with self.output.open("ab") as output:
             self.process = subprocess.Popen(
                 [*where, *self._prefix, *self.command("up", "-f", str(self.file)),
-                 "--node", self.namespace or "alone", *self._options],
+                 *(("--node", self.namespace or "alone") if named else ()), *self._options],
                 stdout=output, stderr=output, start_new_session=True,
             )  # fmt: skip
         try:

@@ -68,7 +68,7 @@ OF_BLOCK = {
     ("(route)",): (model.Route,),
     ("(rule)",): (model.Rule,),
     ("track_group",): (),
-    (): (model.Statics,),
+    (): (model.Statics, model.GlobalDefs),
 }
 
 

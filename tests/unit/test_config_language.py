@@ -139,12 +139,28 @@ def test_built_in(monkeypatch: pytest.MonkeyPatch) -> None:
             ),
             "characters",
         ),
-        (("x ${_RANDOM 1 9}",), "not supported yet"),
+        (("x ${_RANDOM 9 1}",), "no number from 9 to 1"),
+        (("x ${_RANDOM 1 2 3}",), "at most two numbers"),
+        (("x ${_RANDOM -1}",), "at most two numbers"),
     ],
 )
 def test_what_cannot_be_expanded(lines: tuple[str, ...], why: str) -> None:
     with pytest.raises(LanguageError, match=why):
         expand(*lines)
+
+
+def test_a_random_number_is_another_one_in_each_place_and_on_each_node_and_stays_there() -> None:
+    def drawn(use: str, config_id: str = "d1") -> list[int]:
+        return [int(line) for line in expand(*[use] * 300, config_id=config_id)]
+
+    small = drawn("${_RANDOM 3 5}")
+    assert set(small) == {3, 4, 5}
+    assert small == drawn("${_RANDOM 3 5}")
+    assert small != drawn("${_RANDOM 3 5}", "d2")
+    whole = drawn("${_RANDOM}")
+    assert 0 <= min(whole) < 3000
+    assert 29_000 < max(whole) <= 32_767
+    assert min(drawn("${_RANDOM 32000}")) >= 32_000
 
 
 def test_in_a_file(tmp_path: Path) -> None:

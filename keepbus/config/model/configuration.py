@@ -15,6 +15,10 @@ from keepbus.config.model.vrrp import VrrpSection
 class GlobalDefs:
     """`global_defs`: what concerns the node as a whole."""
 
+    net_namespace: str = ""
+    """Name of the network namespace that the node enters before it starts; empty: where it was called."""
+    instance: str = ""
+    """`instance`: the node's name where none is given on the command line; empty: the host's."""
     router_id: str = ""
     notification_email: tuple[str, ...] = ()
     notification_email_from: str = ""
