@@ -35,7 +35,7 @@ class Router:
 
 
 ROUTERS = (
-    Router("FAST", "10.77.1.1", 51, 0.1, 0, version=3),
+    Router("FAST", "10.77.1.1", 51, 0.25, 0, version=3),
     Router("SLOW", SERVICE_VIP, 52, 1, 0, group="G"),
     Router("SIX", "fd77::1:3", 53, 0.5, 1, version=3),
     Router("VMAC", "10.77.1.4", 54, 1, 1, extra="use_vmac vm54"),

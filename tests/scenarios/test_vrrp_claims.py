@@ -66,6 +66,18 @@ def test_r_f57_the_state_tells_who_since_when_and_how_often() -> None:
     assert states(router.at(start + 701, advert(200, at=start + 701)))[-1].claims == ()
 
 
+def test_what_another_master_claimed_ends_with_its_mastership() -> None:
+    """R-F61: after a cut that has healed nothing is wrong; a host that is no router goes on to be told of."""
+    router = Router()
+    start = router.become_master()
+    router.at(start + 2, claim(mac=b"\x02\0\0\0\xaa\x09"))
+    router.at(start + 3, advert(50, at=start + 3))
+    router.at(start + 3.1, claim())
+    assert len(router.instance.claims) == 2
+    router.at(start + 8)
+    assert [seen.mac for seen in router.instance.claims.values()] == [b"\x02\0\0\0\xaa\x09"]
+
+
 @pytest.mark.parametrize("moment", [0.5, 2.0])
 def test_a_backup_says_nothing_of_the_master(moment: float) -> None:
     assert told(Router().at(moment, claim())) == []

@@ -113,6 +113,7 @@ class Rivals:
         for source, rival in list(self._open.items()):
             if rival.ends_at_ns <= now_ns:
                 self._close(source, "is not master any more")
+                self._acquit(rival)
         if self._open:
             self._instance.turn.timers.arm(
                 self._timer, min(rival.ends_at_ns for rival in self._open.values())
@@ -136,6 +137,13 @@ class Rivals:
         lasted = seconds((rival.last_at_ns - rival.began_at_ns) // NS_PER_US)
         adverts = f"{rival.adverts} advert{'s' * (rival.adverts != 1)}"
         self._tell(ConflictPhase.ENDED, source, rival, f"{why}; it was for {lasted}, {adverts}")
+
+    def _acquit(self, rival: _Rival) -> None:
+        """What was claimed as long as it was master was its claim, and ended with that. Anybody else's comes
+        again."""
+        claims = self._instance.claims
+        for key in [key for key, claim in claims.items() if claim.last_at_ns >= rival.began_at_ns]:
+            del claims[key]
 
     def _tell(self, phase: ConflictPhase, source: bytes, rival: _Rival, what: str) -> None:
         instance = self._instance
