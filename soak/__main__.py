@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import NoReturn
 
 from demo import network
-from soak import host_troubles, network_troubles, operator_troubles, process_troubles
+from soak import combined_troubles, host_troubles, network_troubles, operator_troubles, process_troubles
 from soak.rounds import Soak
 from soak.stage import stage
 from soak.troubles import TROUBLES
 
 _INSIDE = "KEEPBUS_SOAK_INSIDE"
-_MODULES = (process_troubles, network_troubles, host_troubles, operator_troubles)
+_MODULES = (process_troubles, network_troubles, host_troubles, operator_troubles, combined_troubles)
 """Imported because they register troubles."""
 
 
@@ -35,7 +35,7 @@ def main() -> int:
     (Path("/run/netns")).mkdir()
     work.mkdir()
     network.run("mount", "--bind", str(options.logs), str(work))
-    with stage(work, options.nodes) as made:
+    with stage(work, options.nodes, options.peers) as made:
         soak = Soak(made, random.Random(options.seed), options)
         until = time.monotonic() + options.minutes * 60
         while time.monotonic() < until and (options.rounds is None or soak.number < options.rounds):
@@ -49,6 +49,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("minutes", nargs="?", type=float, default=10.0, help="how long [%(default)g]")
     parser.add_argument("--seed", type=int, default=None, help="of the sequence of troubles [the time]")
     parser.add_argument("--nodes", type=int, choices=(2, 3), default=2)
+    parser.add_argument("--peers", type=int, choices=(0, 1), default=0, help="of Debian's keepalived")
     parser.add_argument("--rounds", type=int, default=None, help="at most so many")
     parser.add_argument("--only", action="append", choices=sorted(TROUBLES), help="these troubles only")
     parser.add_argument("--logs", type=Path, default=None, help="folder of what stays [a new one in /tmp]")

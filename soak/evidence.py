@@ -44,6 +44,8 @@ class Watched:
     router: str
     interval_s: float
     """Of the router's adverts."""
+    slack_s: float = 0.0
+    """It may be silent for so much longer."""
 
 
 @dataclass(frozen=True, slots=True)

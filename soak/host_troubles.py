@@ -19,8 +19,6 @@ from soak.routers import EVERYTHING
 from soak.stage import Stage
 from soak.troubles import Act, trouble
 
-_LEFT_OCTETS = 0
-
 
 @trouble
 def fill_disk(stage: Stage, chance: random.Random) -> Iterator[Act]:
@@ -49,11 +47,12 @@ def no_descriptors(stage: Stage, chance: random.Random) -> Iterator[Act]:
     """A service may open no more files for a while (R-F43)."""
     node, name, lasts_s = chance.choice(stage.nodes), chance.choice(SERVICES), chance.uniform(2, 6)
     pid = node.service(name)
-    before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
-    resource.prlimit(pid, resource.RLIMIT_NOFILE, (len(os.listdir(f"/proc/{pid}/fd")), before[1]))
+    with contextlib.suppress(OSError):
+        before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (len(os.listdir(f"/proc/{pid}/fd")), before[1]))
     terms = Terms(unrecorded=name in ("hub", "audit"), untold=name == "notify", anew=name == "vrrp")
     yield Act(f"{node.name}: {name} may open no more files for {lasts_s:.1f} s", terms, lasts_s)
-    with contextlib.suppress(ProcessLookupError):
+    with contextlib.suppress(OSError):
         resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
 
 

@@ -58,7 +58,7 @@ def _holders(seen: Round) -> Iterator[Finding]:
         address, interval_s = f"{each.address} ({each.router})", each.interval_s
         takeover_s = TAKEOVER_INTERVALS * interval_s + _TAKEOVER_SLACK_S
         moves = each.router in terms.moves or each.router in excused
-        most_silent_s = (takeover_s if moves else SILENT_S) + terms.silent_s
+        most_silent_s = (takeover_s if moves else SILENT_S) + terms.silent_s + each.slack_s
         most_together_s = TOGETHER_S + terms.together_s
         for begin, end, hosts in spans(seen.answers[each.address], seen.began_s, seen.until_s):
             lasted_s = end - begin - _overlap(begin, end, seen.blind)

@@ -94,7 +94,7 @@ def remove_address(stage: Stage, chance: random.Random) -> Iterator[Act]:
     """Somebody removes a virtual address from the master: a new election, as keepalived's (R-F48)."""
     router = chance.choice([router for router in ROUTERS if router.name != "VMAC"])
     node = stage.first(router)
-    run(*inside(node.name, "ip", "address", "delete", router.prefixed[-1], "dev", router.bridge))
+    run(*inside(node.name, "ip", "address", "delete", router.prefixed[-1], "dev", router.bridge), check=False)
     yield Act(f"{node.name}: {router.address} of {router.name} removed by hand", Terms(moves=moving(router)))
 
 
@@ -119,5 +119,5 @@ def flush_nftables(stage: Stage, chance: random.Random) -> Iterator[Act]:
 def delete_vmac(stage: Stage, chance: random.Random) -> Iterator[Act]:
     """Somebody deletes the interface with the virtual MAC address (R-F53)."""
     node = chance.choice(stage.nodes)
-    run(*inside(node.name, "ip", "link", "delete", "vm54"))
+    run(*inside(node.name, "ip", "link", "delete", "vm54"), check=False)
     yield Act(f"{node.name}: vm54 deleted by hand", Terms(moves=frozenset({"VMAC"})))

@@ -8,7 +8,7 @@ import subprocess
 import time
 
 from soak.evidence import Finding, Round, Size, Step, Terms, Watched
-from soak.judge import growth, held_up, judge, notifications
+from soak.judge import growth, held_up, judge, notifications, word
 from soak.routers import ROUTERS
 from soak.stage import Stage, untraced
 from soak.troubles import TROUBLES, Act
@@ -19,6 +19,12 @@ _QUIET_S = 2.0
 """How long all must stay as it should be."""
 _SCRIPTS_S = 1.5
 """What happened just now has not been told yet."""
+_SERVICE = "pages"
+_WATCHED = (
+    *(Watched(router.address, router.name, router.interval_s) for router in ROUTERS),
+    # A dead server is found out after a second or two, a flushed table after three.
+    Watched(_SERVICE, "SLOW", 1.0, slack_s=4.0),
+)
 
 
 class Soak:
@@ -54,6 +60,8 @@ class Soak:
         print(f"{self._clock()} #{self.number} {seen.trouble}: {rest}{steps}{paused}", flush=True)
         for finding in found:
             self._tell(seen.trouble, finding)
+        with (self._logs / "transitions").open("a") as file:
+            file.writelines(f"#{self.number} {seen.trouble}: {word(step)}\n" for step in seen.steps)
         self._measure()
 
     def finish(self) -> None:
@@ -102,8 +110,8 @@ class Soak:
             ended_s=ended_s,
             settled_s=settled_s,
             until_s=until_s,
-            watched=[Watched(router.address, router.name, router.interval_s) for router in ROUTERS],
-            answers=stage.witness.since(began_s),
+            watched=_WATCHED,
+            answers={**stage.witness.since(began_s), _SERVICE: stage.customer.since(began_s)},
             blind=[*stage.witness.blind(began_s), *stage.pauses.since(began_s)],
             steps=steps,
             told=told,

@@ -10,11 +10,13 @@ from pathlib import Path
 
 from demo.hosts import WebServer
 from soak import network
+from soak.customer import Customer
 from soak.ears import Ears
 from soak.evidence import Step
 from soak.node import Node
 from soak.pauses import Pauses
-from soak.routers import ROUTERS, Router, priority
+from soak.peer import Peer
+from soak.routers import ROUTERS, SERVICE_VIP, Router, priority
 from soak.witness import Witness
 
 _START_S = 30.0
@@ -23,14 +25,21 @@ _START_S = 30.0
 class Stage:
     """Made by `stage`, which also ends it."""
 
-    def __init__(self, work: Path, count: int) -> None:
-        names = [f"d{number}" for number in range(1, count + 1)]
-        network.build(names)
-        self.nodes = [Node(name, number, count, work) for number, name in enumerate(names)]
+    def __init__(self, work: Path, count: int, peers: int) -> None:
+        """count nodes, and after them peers that run keepalived."""
+        hosts = [f"d{number}" for number in range(1, count + peers + 1)]
+        names = hosts[:count]
+        network.build(hosts)
+        self.nodes = [Node(name, number, len(hosts), work) for number, name in enumerate(names)]
+        self.peers = [
+            Peer(host, number, len(hosts), work) for number, host in enumerate(hosts[count:], count)
+        ]
+        self._routers = len(hosts)
         self.web = {name: WebServer(name, name) for name in network.WEB}
-        self.witness = Witness(ROUTERS, names)
+        self.witness = Witness(ROUTERS, hosts)
         self.ears = Ears(self.nodes)
         self.pauses = Pauses()
+        self.customer = Customer(SERVICE_VIP)
         self.census: dict[str, dict[str, int]] = {}
         """How many processes of each kind a healthy node has."""
 
@@ -48,6 +57,8 @@ class Stage:
             server.start()
         for node in self.nodes:
             node.start()
+        for peer in self.peers:
+            peer.start()
         deadline = time.monotonic() + _START_S
         while sentences := self.unsettled():
             if time.monotonic() > deadline:
@@ -99,12 +110,14 @@ class Stage:
 
     def first(self, router: Router) -> Node:
         """The node whose priority for the router is the highest."""
-        return max(self.nodes, key=lambda node: priority(router, self.nodes.index(node), len(self.nodes)))
+        return max(self.nodes, key=lambda node: priority(router, self.nodes.index(node), self._routers))
 
     def end(self) -> None:
         """Stop everything; the namespaces that hold it end with their last process."""
         for node in self.nodes:
             node.stop()
+        for peer in self.peers:
+            peer.stop()
         for server in self.web.values():
             server.kill()
 
@@ -148,11 +161,11 @@ def _recorded(line: dict[str, object]) -> Iterator[tuple[str, str, int]]:
 
 
 @contextlib.contextmanager
-def stage(work: Path, count: int) -> Iterator[Stage]:
+def stage(work: Path, count: int, peers: int) -> Iterator[Stage]:
     """A stage with everything running and well."""
-    made = Stage(work, count)
+    made = Stage(work, count, peers)
     try:
-        with made.witness, made.ears, made.pauses:
+        with made.witness, made.ears, made.pauses, made.customer:
             made.start()
             yield made
     finally:
