@@ -202,6 +202,18 @@ def test_r_l5_otherwise_it_starts_as_backup(change: dict[str, Any], why: str) ->
     assert bool(after.scene.of(Remove)) == (VIP in change.get("addresses", (LOCAL, VIP)))
 
 
+def test_r_f1_a_backup_whose_process_died_starts_anew_and_says_why() -> None:
+    before = Router()
+    memory = (record.dump(publication.record_of(before.instance)), 0, 0, (0,) * 6)
+    after = Router(memories=(memory,))
+    assert after.state is BACKUP
+    assert after.instance.cause == "started; the process before died as BACKUP"
+    assert after.instance.transitions == before.instance.transitions + 1
+    before.instance.become_stop("stopped")
+    memory = (record.dump(publication.record_of(before.instance)), 0, 0, (0,) * 6)
+    assert Router(memories=(memory,)).instance.cause == "started"
+
+
 def test_what_an_instance_left_that_is_not_configured_any_more_is_removed() -> None:
     memory = memory_of(master(), sent=-0.5, lease_end=1.5)
     after = Router(

@@ -60,6 +60,8 @@ def begin(instances: Iterable[Instance], groups: Groups, memories: Iterable[Memo
             _resume(instance, *memory[1:3])
         elif found.state is VrrpState.MASTER:
             _start(instance, f"started; not resumed as master: {why_not}", record.left_over(found))
+        elif found.state in (VrrpState.BACKUP, VrrpState.FAULT):
+            _start(instance, f"started; the process before died as {found.state}", ())
         else:
             _start(instance, "started", ())
     for group in begun:
