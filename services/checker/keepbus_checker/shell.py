@@ -7,7 +7,6 @@ import resource
 import socket
 import time
 from collections.abc import Callable, Iterable
-from functools import partial
 from typing import Any
 
 from keepbus.config.model import Check, CheckKind
@@ -38,7 +37,7 @@ from keepbus_checker.runner import Runner
 from keepbus_checker.scripts import MOST_AT_ONCE, Scripts
 from keepbus_checker.smtp_probe import SmtpProbe
 from keepbus_checker.tcp import Route, outcome_of, words_of
-from keepbus_checker.tls import TlsProbe
+from keepbus_checker.tls import Secured, TlsProbes
 from keepbus_checker.wording import bracketed
 
 _RESERVED_DESCRIPTORS = 128 + MOST_AT_ONCE
@@ -46,6 +45,7 @@ _RESERVED_DESCRIPTORS = 128 + MOST_AT_ONCE
 _MOST_OPEN = 8192
 _TCP_CHECK = CheckKind.TCP_CHECK
 _HTTP_GET = CheckKind.HTTP_GET
+_SSL_GET = CheckKind.SSL_GET
 _DATAGRAMS = (CheckKind.UDP_CHECK, CheckKind.DNS_CHECK, CheckKind.PING_CHECK)
 _RANDOM = random.SystemRandom()
 
@@ -75,7 +75,8 @@ class Shell:
         self._buffer = memoryview(bytearray(READ_OCTETS))
         self._connections = TcpProbes(loop, clock_ns, wall_ns)
         self._gets = HttpProbes(loop, clock_ns, wall_ns, self._buffer)
-        self._exchanges: dict[int, tuple[TlsProbe | SmtpProbe | DatagramProbe | PluginProbe, int]] = {}
+        self._secured = TlsProbes(loop, clock_ns, wall_ns, self._buffer)
+        self._exchanges: dict[int, tuple[SmtpProbe | DatagramProbe | PluginProbe, int]] = {}
         """All others under way, and the moments of their starts."""
         self._confine = confine
         self._marks = False
@@ -110,32 +111,38 @@ class Shell:
 
     def _abort(self, number: int) -> None:
         # When it is nowhere, its end is already on its way to the machine.
-        if not (self._connections.abort(number) or self._gets.abort(number)) and number in self._exchanges:
+        batches = (self._connections, self._gets, self._secured)
+        if not any(batch.abort(number) for batch in batches) and number in self._exchanges:
             self._close(number)
 
     def _start_all(self, probes: Iterable[StartProbe]) -> Iterable[Event]:
         news: list[Event] = []
         connections: list[tuple[int, Route, None]] = []
         gets: list[tuple[int, Route, Page]] = []
+        secured: list[tuple[int, Route, Secured]] = []
         for number, check, url in probes:
             target = self._targets.get(check.id)
             if target is None:
-                target = self._targets[check.id] = _Target(check)
+                target = self._targets[check.id] = _Target(check, self._wall_ns)
             if check.fwmark and not self._marks:
                 news.append(ProbeEnded(number, Outcome.LOCAL, UNMARKED, 0, self._wall_ns()))
             elif check.kind is _TCP_CHECK:
                 connections.append((number, target.route, None))
             elif check.kind is _HTTP_GET:
                 gets.append((number, target.route, target.pages[url]))
+            elif check.kind is _SSL_GET:
+                secured.append((number, target.route, target.secured[url]))
             else:
-                news += self._start(number, check, url, target)
+                news += self._start(number, check, target)
         if connections:
             news += self._connections.start(connections)
         if gets:
             news += self._gets.start(gets)
+        if secured:
+            news += self._secured.start(secured)
         return news
 
-    def _start(self, number: int, check: Check, url: int, target: _Target) -> Iterable[Event]:
+    def _start(self, number: int, check: Check, target: _Target) -> Iterable[Event]:
         started_ns = self._clock_ns()
         if check.kind in _DATAGRAMS:
             return self._send(number, check, target, started_ns)
@@ -148,35 +155,16 @@ class Shell:
             )
             self._exchanges[number] = smtp, started_ns
             return ()
-        if check.plugin is not None:
-            plugin = check.plugin
-            try:
-                spoken = PluginProbe(number, sock, self._loop, self._end, plugin=plugin, buffer=self._buffer)
-            except Exception as fault:  # whatever somebody else's code does
-                sock.close()
-                words = f"the plug-in of {plugin.keyword} is at fault, {type(fault).__name__}: {fault}"
-                return (ProbeEnded(number, Outcome.LOCAL, words, 0, self._wall_ns()),)
-            self._exchanges[number] = spoken, started_ns
-            return ()
-        shown = partial(self._shown, check.id, target)
-        secured = TlsProbe(
-            number,
-            sock,
-            self._loop,
-            self._end,
-            page=target.pages[url],
-            check=check,
-            shown=shown,
-            buffer=self._buffer,
-        )
-        self._exchanges[number] = secured, started_ns
+        plugin = check.plugin
+        assert plugin is not None
+        try:
+            spoken = PluginProbe(number, sock, self._loop, self._end, plugin=plugin, buffer=self._buffer)
+        except Exception as fault:  # whatever somebody else's code does
+            sock.close()
+            words = f"the plug-in of {plugin.keyword} is at fault, {type(fault).__name__}: {fault}"
+            return (ProbeEnded(number, Outcome.LOCAL, words, 0, self._wall_ns()),)
+        self._exchanges[number] = spoken, started_ns
         return ()
-
-    def _shown(self, check: str, target: _Target, certificate: bytes) -> Iterable[Event]:
-        if certificate == target.certificate:
-            return ()
-        target.certificate = certificate
-        return (CertificateSeen(check, certificate, self._wall_ns()),)
 
     def _send(self, number: int, check: Check, target: _Target, started_ns: int) -> Iterable[Event]:
         octets, judge = _question(check, target.reply, self._number16())
@@ -211,11 +199,9 @@ class Shell:
 class _Target:
     """What is worked out once per check."""
 
-    __slots__ = ("certificate", "pages", "reply", "route")
+    __slots__ = ("_certificate", "_check", "_wall_ns", "pages", "reply", "route", "secured")
 
-    def __init__(self, check: Check) -> None:
-        self.certificate = b""
-        """That the server showed last."""
+    def __init__(self, check: Check, wall_ns: Callable[[], int]) -> None:
         self.route = Route(check)
         self.reply = udp.Reply(check.udp) if check.udp is not None else None
         here = f"{bracketed(check.address)}:{check.port}"
@@ -223,6 +209,17 @@ class _Target:
             Page(request(url.path, url.virtualhost or check.virtualhost or here, check.http_protocol), url)
             for url in check.urls
         )
+        self.secured = tuple(Secured(page, check, self._shown) for page in self.pages)
+        self._check = check.id
+        self._wall_ns = wall_ns
+        self._certificate = b""
+        """That the server showed last."""
+
+    def _shown(self, certificate: bytes) -> Iterable[Event]:
+        if certificate == self._certificate:
+            return ()
+        self._certificate = certificate
+        return (CertificateSeen(self._check, certificate, self._wall_ns()),)
 
 
 def _question(check: Check, reply: udp.Reply | None, number16: int) -> tuple[bytes, Judge]:

@@ -1,4 +1,4 @@
-"""One URL of an SSL_GET under way: the GET of http.py inside TLS.
+"""SSL_GETs: the GETs of http.py inside TLS.
 
 As with keepalived any version of TLS that the library allows will do, and nobody verifies the certificate
 unless `verify` of the `SSL` block asks for it: the check asks whether the server serves, not who it is. The
@@ -12,14 +12,16 @@ import os
 import ssl
 from collections.abc import Callable, Iterable
 from functools import cache, lru_cache
+from typing import NamedTuple
 
 from keepbus.config.model import Check, TlsClient
 from keepbus.runtime.loop import READABLE, WRITABLE, Loop
 from keepbus.runtime.machine import Event
 from keepbus_checker.answer import Answer
+from keepbus_checker.batch import Batch, Ended, Ready, failed
 from keepbus_checker.events import Outcome, ProbesAdvanced
 from keepbus_checker.http import READ_MASK, READ_OCTETS, READS_PER_TURN, Page
-from keepbus_checker.tcp import End, Socket, error_of, outcome_of, words_of
+from keepbus_checker.tcp import Socket, error_of
 
 _Versions = tuple[tuple[int, int], ...]
 
@@ -85,8 +87,92 @@ def _context(tls: TlsClient, named: bool, _of: _Versions) -> ssl.SSLContext:
     return settings
 
 
-class TlsProbe:
-    """A GET inside TLS.
+class Secured(NamedTuple):
+    """What is asked for inside TLS, worked out once per check."""
+
+    page: Page
+    check: Check
+    shown: Callable[[bytes], Iterable[Event]]
+    """Gets the server's certificate, DER."""
+
+
+class TlsProbes(Batch[Secured]):
+    """All SSL_GETs under way: one URL each, on its own connection."""
+
+    def __init__(
+        self, loop: Loop, clock_ns: Callable[[], int], wall_ns: Callable[[], int], buffer: memoryview
+    ) -> None:
+        """buffer is where octets are read to; nothing is kept there."""
+        super().__init__(loop, clock_ns, wall_ns)
+        self._buffer = buffer
+        self._exchanges: dict[int, _Exchange] = {}
+        """Those that are connected, by descriptor."""
+
+    def _forget(self, fd: int) -> None:
+        self._exchanges.pop(fd, None)
+
+    def _connected(self, ready: Ready, watch: Callable[[int, int], None]) -> list[Event]:
+        ended: list[Ended] = []
+        connected: list[int] = []
+        for fd, mask in ready:
+            _number, _started_ns, sock, asked = self._under_way[fd]
+            try:
+                if error := error_of(sock, mask):
+                    ended.append(failed(fd, error))
+                else:
+                    self._exchanges[fd] = _Exchange(sock, asked)
+                    connected.append(fd)
+            except Unusable as reason:
+                ended.append((fd, Outcome.LOCAL, str(reason)))
+        return self._go_on(connected, ended, watch)
+
+    def _look(self, ready: Ready) -> list[Event]:
+        young: list[tuple[int, int]] = []
+        others: list[int] = []
+        for fd, mask in ready:
+            exchange = self._exchanges.get(fd)
+            if exchange is None:
+                young.append((fd, mask))
+                continue
+            exchange.read(mask, self._buffer)
+            others.append(fd)
+        events = self._go_on(others, [], self._epoll.modify)
+        return events + self._connected(young, self._epoll.modify) if young else events
+
+    def _go_on(
+        self, fds: Iterable[int], ended: list[Ended], watch: Callable[[int, int], None]
+    ) -> list[Event]:
+        """Let TLS make what it can of what came on these; the others have ended."""
+        events: list[Event] = []
+        advanced: dict[str, list[int]] = {}
+        for fd in fds:
+            number, _started_ns, _sock, asked = self._under_way[fd]
+            exchange = self._exchanges[fd]
+            mask = exchange.mask
+            try:
+                end = exchange.go_on()
+            except OSError as error:
+                ended.append(failed(fd, error.errno or 0))
+                continue
+            if exchange.certificate:
+                events += asked.shown(exchange.certificate)
+                exchange.certificate = b""
+            if end is not None:
+                ended.append((fd, *end))
+                continue
+            if exchange.step:
+                advanced.setdefault(exchange.step, []).append(number)
+            if exchange.mask != mask:
+                watch(fd, exchange.mask)
+        for fd, _outcome, _received in ended:
+            self._forget(fd)
+        events += self._end(ended)
+        events += [ProbesAdvanced(numbers, step) for step, numbers in advanced.items()]
+        return events
+
+
+class _Exchange:
+    """A GET inside TLS, on a connection.
 
     OpenSSL never sees the socket: it would read on for as long as a server sends messages that mean nothing.
     It gets what one look has read, and what it wants to say is sent before more is read.
@@ -95,145 +181,110 @@ class TlsProbe:
     __slots__ = (
         "_answer",
         "_asked",
-        "_buffer",
-        "_check",
-        "_end",
+        "_failure",
         "_incoming",
-        "_loop",
-        "_mask",
-        "_number",
         "_outgoing",
         "_request",
-        "_shown",
+        "_sock",
         "_tls",
         "_unsent",
-        "sock",
+        "certificate",
+        "mask",
+        "step",
     )
 
-    def __init__(
-        self,
-        number: int,
-        sock: Socket,
-        loop: Loop,
-        end: End,
-        *,
-        page: Page,
-        check: Check,
-        shown: Callable[[bytes], Iterable[Event]],
-        buffer: memoryview,
-    ) -> None:
-        """shown gets the server's certificate, DER; buffer is where octets are read to."""
-        self._number = number
-        self.sock = sock
-        self._loop = loop
-        self._end = end
-        self._request = page.request
+    def __init__(self, sock: Socket, asked: Secured) -> None:
+        """Raises Unusable."""
+        check = asked.check
+        self._sock = sock
+        self._request = asked.page.request
+        self._answer = Answer(asked.page.url)
         self._asked = False
-        self._answer = Answer(page.url)
-        self._check = check
-        self._shown = shown
-        self._buffer = buffer
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._unsent = b""
-        self._mask = 0
-        """What the loop watches for, once there is a connection."""
-        self._tls: ssl.SSLObject
-        loop.watch(sock.fileno(), self._connected, WRITABLE)
-
-    def _connected(self, mask: int) -> Iterable[Event]:
-        if error := error_of(self.sock, mask):
-            return self._failed(error)
-        check = self._check
+        self._failure: OSError | None = None
+        """Of the connection: what ended the stream."""
+        self.certificate = b""
+        """The server's, DER, when it was shown last."""
+        self.mask = 0
+        """What to wait for."""
+        self.step = "handshake"
+        """What the last `go_on` was about; empty: nothing worth to be told."""
+        settings = context(check.tls, named=bool(check.sni_name))
         try:
-            settings = context(check.tls, named=bool(check.sni_name))
             self._tls = settings.wrap_bio(
                 self._incoming, self._outgoing, server_hostname=check.sni_name or None
             )
-        except Unusable as reason:
-            return self._end(self._number, Outcome.LOCAL, str(reason))
         except ValueError as error:
-            unusable = f"sni_name {check.sni_name} cannot be sent ({error})"
-            return self._end(self._number, Outcome.LOCAL, unusable)
-        return self._go_on()
+            raise Unusable(f"sni_name {check.sni_name} cannot be sent ({error})") from None
 
-    def _ready(self, mask: int) -> Iterable[Event]:
-        """Give TLS what came, unless something is still to be sent."""
+    def read(self, mask: int, buffer: memoryview) -> None:
+        """Take what came, unless something is still to be sent."""
         if self._unsent:
-            return self._send(())
+            return
         for _ in range(READS_PER_TURN):
             try:
-                count = self.sock.recv_into(self._buffer)
+                count = self._sock.recv_into(buffer)
             except BlockingIOError:
-                break
+                return
             except OSError as error:
-                if not self._asked or self._answer.url.tls_compliant:
-                    return self._failed(error.errno)
-                count = 0  # as in keepalived, whatever ends the stream ends the answer
+                self._failure = error
+                count = 0
             if not count:
                 self._incoming.write_eof()
-                break
-            self._incoming.write(self._buffer[:count])
+                return
+            self._incoming.write(buffer[:count])
             # That was all for now, and the mask knows whether it was the end.
             if count < READ_OCTETS and mask == READABLE:
-                break
-        return self._go_on()
+                return
 
-    def _go_on(self) -> Iterable[Event]:
-        """Let TLS make what it can of what came."""
-        news: list[Event] = []
-        step = "" if self._asked else "handshake"
+    def go_on(self) -> tuple[Outcome, str] | None:
+        """Let TLS make what it can of what came; the end, when that is it. Raises OSError."""
+        tls = self._tls
+        self.step = "" if self._asked else "handshake"
         try:
             if not self._asked:
-                self._tls.do_handshake()
-                self._tls.write(self._request)
+                tls.do_handshake()
+                tls.write(self._request)
                 self._asked = True
-                step = "answer"
-                news += self._shown(self._tls.getpeercert(True) or b"")
-            while octets := self._tls.read(READ_OCTETS):
+                self.step = "answer"
+                self.certificate = tls.getpeercert(True) or b""
+            while octets := tls.read(READ_OCTETS):
                 if refusal := self._answer.feed(octets):
-                    return [*news, *self._end(self._number, Outcome.FAILED, refusal)]
-                step = "more"
+                    return Outcome.FAILED, refusal
+                self.step = "more"
         except ssl.SSLWantReadError:
-            if step:
-                news.append(ProbesAdvanced((self._number,), step))
-            return self._send(news)
+            self._send()
+            return None
         except ssl.SSLError as error:
-            ragged = isinstance(error, ssl.SSLEOFError) and not self._answer.url.tls_compliant
-            if not (self._asked and ragged):
+            cut_off = isinstance(error, ssl.SSLEOFError)
+            # As in keepalived whatever ends the stream ends the answer.
+            if not (self._asked and cut_off) or self._answer.url.tls_compliant:
+                if cut_off and self._failure is not None:
+                    raise self._failure from None
                 self._say_last()
                 what = "TLS failed" if self._asked else "TLS handshake failed"
-                return [*news, *self._end(self._number, Outcome.FAILED, f"{what}: {_words(error)}")]
+                return Outcome.FAILED, f"{what}: {_words(error)}"
         if self._answer.url.tls_compliant:
             with contextlib.suppress(ssl.SSLError):
-                self._tls.unwrap()
+                tls.unwrap()
             self._say_last()
         passed, received = self._answer.end()
-        return [*news, *self._end(self._number, Outcome.PASSED if passed else Outcome.FAILED, received)]
+        return Outcome.PASSED if passed else Outcome.FAILED, received
 
-    def _send(self, news: Iterable[Event]) -> Iterable[Event]:
+    def _send(self) -> None:
         """Send what TLS wants to say; nothing is read before the server has taken it."""
         self._unsent += self._outgoing.read()
         if self._unsent:
-            try:
-                self._unsent = self._unsent[self.sock.send(self._unsent) :]
-            except BlockingIOError:
-                pass
-            except OSError as error:
-                return [*news, *self._failed(error.errno)]
-        mask = WRITABLE if self._unsent else READ_MASK
-        if mask != self._mask:
-            self._mask = mask
-            self._loop.watch(self.sock.fileno(), self._ready, mask)
-        return news
+            with contextlib.suppress(BlockingIOError):
+                self._unsent = self._unsent[self._sock.send(self._unsent) :]
+        self.mask = WRITABLE if self._unsent else READ_MASK
 
     def _say_last(self) -> None:
         """An alert or the farewell, if there is one and the server takes it."""
         with contextlib.suppress(OSError):
-            self.sock.send(self._outgoing.read())
-
-    def _failed(self, error: int | None) -> Iterable[Event]:
-        return self._end(self._number, outcome_of(error or 0), words_of(error or 0))
+            self._sock.send(self._outgoing.read())
 
 
 def _words(error: OSError) -> str:
