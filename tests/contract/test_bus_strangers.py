@@ -29,12 +29,12 @@ def bus() -> Iterator[Bus]:
         made.close()
 
 
-def as_a_stranger(act: Callable[[], object]) -> bool:
+def as_a_stranger(act: Callable[[], object], groups: list[int] | None = None) -> bool:
     """Do this as another user, in another process; False when it may not."""
     pid = os.fork()
     if not pid:
         try:
-            os.setgroups([])
+            os.setgroups(groups or [])
             os.setresgid(STRANGER, STRANGER, STRANGER)
             os.setresuid(STRANGER, STRANGER, STRANGER)
             act()
@@ -78,3 +78,39 @@ def test_r_f33_what_a_stranger_says_through_modes_opened_by_mistake_is_refused(b
     told = bus.hear(listener, lambda message: message.topic == "event/hub/reject").body
     assert told.reason == "uid"
     assert told.peer.startswith(f"{STRANGER}:")
+
+
+def test_r_f33_a_stranger_hears_nothing_through_modes_opened_by_mistake(bus: Bus) -> None:
+    """He is as deaf to what is kept as to what is new; a member of the group hears both."""
+    path = listen_address(bus.run_dir)
+    for each in (path, path.parent, path.parent.parent):
+        each.chmod(0o777)
+    members = 54_321
+    os.chown(path.parent, -1, members)
+    speaker, listener = bus.speak(), bus.listen("event/hub/")
+    speaker.publish(beat(1))
+
+    def hears(groups: list[int]) -> bool:
+        def hear() -> None:
+            if not heard(path):
+                raise PermissionError
+
+        return as_a_stranger(hear, groups)
+
+    speaker.repeat()
+    assert hears([members])
+    assert not hears([])
+    told = bus.hear(listener, lambda message: message.topic == "event/hub/reject").body
+    assert (told.reason, told.peer.split(":")[0]) == ("uid", str(STRANGER))
+
+
+def heard(path: Path) -> bool:
+    """Whether a subscription to everything brings anything within a second."""
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    with context.socket(zmq.SUB) as listener:
+        listener.setsockopt(zmq.LINGER, 0)
+        listener.connect(f"ipc://{path}")
+        listener.setsockopt(zmq.SUBSCRIBE, b"")
+        came = bool(listener.poll(1000))
+    context.term()
+    return came

@@ -36,6 +36,7 @@ class Shell:
         self._speak = _Bound("speak", context.socket(zmq.PULL), speak_address(run_dir))
         listen = context.socket(zmq.XPUB)
         listen.setsockopt(zmq.XPUB_MANUAL, 1)
+        self._listen_directory = listen_address(run_dir).parent
         self._listen = _Bound("listen", listen, listen_address(run_dir))
         # ZeroMQ's descriptors tell of a change only once; this one keeps the loop awake for what was left.
         self._leftover = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -95,10 +96,25 @@ class Shell:
                 self._admission.give_back(prefix, pid)
                 socket.setsockopt(zmq.UNSUBSCRIBE, prefix)
                 continue
-            refusal = self._admission.ask(prefix, pid)
+            refusal = "uid" if self._is_stranger(peer) else self._admission.ask(prefix, pid)
             if not refusal:
                 socket.setsockopt(zmq.SUBSCRIBE, prefix)
             yield Subscribed(prefix, peer, refusal)
+
+    def _is_stranger(self, peer: Peer | None) -> bool:
+        """Whom the modes of the directory would have kept out, had nobody opened them (reliability R-B7).
+
+        They are the barrier, this is the second one: whom nothing is known of passes.
+        """
+        if peer is None or peer.uid == 0 or peer.uid in self._uids.values():
+            return False
+        try:
+            owner = os.stat(self._listen_directory)
+            if peer.uid == owner.st_uid or peer.gid == owner.st_gid:
+                return False
+            return owner.st_gid not in _groups(peer.pid)
+        except OSError:
+            return False
 
     def _read_owners(self, *, always: bool = False) -> Iterable[Event]:
         """Owners of the lock files when the directory changed, so that a new service is known at once.
@@ -175,6 +191,12 @@ def _peer(frame: zmq.Frame) -> Peer | None:
     except (zmq.ZMQError, ValueError):
         return None
     return Peer(uid, gid, pid)
+
+
+def _groups(pid: int) -> frozenset[int]:
+    """Supplementary groups, which the kernel does not tell with a connection. Raises OSError."""
+    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace")
+    return frozenset(map(int, status.partition("\nGroups:")[2].partition("\n")[0].split()))
 
 
 def _descriptors() -> int:
