@@ -12,7 +12,7 @@ import os
 import ssl
 from collections.abc import Callable, Iterable
 from functools import cache, lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from keepbus.config.model import Check, TlsClient
 from keepbus.runtime.loop import READABLE, WRITABLE, Loop
@@ -150,7 +150,7 @@ class TlsProbes(Batch[Secured]):
             exchange = self._exchanges[fd]
             mask = exchange.mask
             try:
-                end = exchange.go_on()
+                end = exchange.go_on(self._buffer)
             except OSError as error:
                 ended.append(failed(fd, error.errno or 0))
                 continue
@@ -239,9 +239,9 @@ class _Exchange:
             if count < READ_OCTETS and mask == READABLE:
                 return
 
-    def go_on(self) -> tuple[Outcome, str] | None:
+    def go_on(self, buffer: memoryview) -> tuple[Outcome, str] | None:
         """Let TLS make what it can of what came; the end, when that is it. Raises OSError."""
-        tls = self._tls
+        tls, incoming = self._tls, self._incoming
         self.step = "" if self._asked else "handshake"
         try:
             if not self._asked:
@@ -250,25 +250,37 @@ class _Exchange:
                 self._asked = True
                 self.step = "answer"
                 self.certificate = tls.getpeercert(True) or b""
-            while octets := tls.read(READ_OCTETS):
-                if refusal := self._answer.feed(octets):
+            # Asked for more than there is TLS would say so by an exception, which costs more than to look.
+            while incoming.pending or incoming.eof or tls.pending():
+                count = cast(int, tls.read(READ_OCTETS, buffer))
+                if not count:
+                    return self._whole()
+                if refusal := self._answer.feed(buffer[:count]):
                     return Outcome.FAILED, refusal
                 self.step = "more"
         except ssl.SSLWantReadError:
-            self._send()
-            return None
+            pass
         except ssl.SSLError as error:
-            cut_off = isinstance(error, ssl.SSLEOFError)
-            # As in keepalived whatever ends the stream ends the answer.
-            if not (self._asked and cut_off) or self._answer.url.tls_compliant:
-                if cut_off and self._failure is not None:
-                    raise self._failure from None
-                self._say_last()
-                what = "TLS failed" if self._asked else "TLS handshake failed"
-                return Outcome.FAILED, f"{what}: {_words(error)}"
+            return self._broken(error)
+        self._send()
+        return None
+
+    def _broken(self, error: ssl.SSLError) -> tuple[Outcome, str]:
+        """TLS goes no further. Raises OSError."""
+        cut_off = isinstance(error, ssl.SSLEOFError)
+        if cut_off and self._asked and not self._answer.url.tls_compliant:
+            return self._whole()  # as in keepalived, whatever ends the stream ends the answer
+        if cut_off and self._failure is not None:
+            raise self._failure
+        self._say_last()
+        what = "TLS failed" if self._asked else "TLS handshake failed"
+        return Outcome.FAILED, f"{what}: {_words(error)}"
+
+    def _whole(self) -> tuple[Outcome, str]:
+        """The server has sent all."""
         if self._answer.url.tls_compliant:
             with contextlib.suppress(ssl.SSLError):
-                tls.unwrap()
+                self._tls.unwrap()
             self._say_last()
         passed, received = self._answer.end()
         return Outcome.PASSED if passed else Outcome.FAILED, received
