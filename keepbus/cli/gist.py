@@ -11,7 +11,7 @@ from keepbus.contracts import audit, bfd, checker, common, hub, ipvs, notify, vr
 from keepbus.contracts.message import Message
 
 _GOOD = frozenset({"MASTER", "ready", "up", "added", "restored"})
-_BAD = frozenset({"FAULT", "STOP", "down", "degraded", "failed", "expired", "refused"})
+_BAD = frozenset({"FAULT", "STOP", "down", "degraded", "failed", "expired", "refused", "kept", "claimed"})
 _MOST_VALUE_CHARACTERS = 60
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 import resource
 import socket
 import struct
@@ -101,10 +102,19 @@ def _owner(key: str) -> int:
     return 0
 
 
+def _is_gone(pid: int) -> bool:
+    """/proc may hide the processes of others (hidepid)."""
+    try:
+        os.kill(pid, 0)
+    except OSError as error:
+        return error.errno == errno.ESRCH
+    return False
+
+
 def _is_dying(pid: int) -> bool:
     """True also when it is dead."""
     try:
         words = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
     except OSError:
-        return True
+        return _is_gone(pid)
     return words[0] in "ZX" or bool(int(words[6]) & _EXITING)
