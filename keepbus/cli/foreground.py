@@ -23,6 +23,7 @@ import zmq
 from keepbus.bus.client import Listener
 from keepbus.cli.overseer import SILENCE_S, Overseer
 from keepbus.cli.relay import Grumbles, Relay
+from keepbus.cli.timed_reload import TimedReload
 from keepbus.runtime import prctl, rundir, urgency
 from keepbus.runtime.supervisord import wake
 
@@ -60,6 +61,7 @@ class Foreground:
         self._status = 0
         self._reloader: subprocess.Popen[bytes] | None = None
         self._reload_again = False
+        self._timed = TimedReload(run_dir, self._relay.say)
         prctl.adopt_orphans()
         self._signals = _signal_socket()
         environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
@@ -117,6 +119,8 @@ class Foreground:
                     arrivals.close()
             if (pid := overseer.suspect(time.monotonic())) is not None and self._stop_at is None:
                 self._replace_watchdog(pid)
+            if self._stop_at is None and self._timed.due(time.time()):
+                self._reload()
             self._stop_in_time()
             self._relay.drain()
         overseer.close()

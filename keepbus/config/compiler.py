@@ -50,6 +50,8 @@ _GLOBAL_FIELDS = (
     "script_user",
     "enable_script_security",
     "address_lease",
+    "reload_time_file",
+    "reload_repeat",
     "startup_script",
     "startup_script_timeout_s",
     "shutdown_script",

@@ -1,11 +1,12 @@
-"""`net_namespace` and `instance` of the file: where a node lives and what its name is."""
+"""`net_namespace`, `instance` and `reload_time_file`: where a node lives, its name, when it reloads."""
 
 from __future__ import annotations
 
 import os
 import subprocess
+import time
 
-from node_harness import Node, configuration, needs_namespaces, wire
+from node_harness import Node, configuration, eventually, needs_namespaces, wire
 
 pytestmark = needs_namespaces
 
@@ -27,11 +28,13 @@ def test_a_node_enters_its_network_namespace_and_stays_there() -> None:
             )
             assert moved.returncode == 2
             assert "net_namespace is elsewhere now" in moved.stderr
-            made.file.write_text(text, encoding="utf-8")
-            done = subprocess.run(
-                made.command("reload"), capture_output=True, text=True, timeout=20, check=False
-            )
-            assert done.returncode == 0, done.stderr
+            # Inside of it all goes on: here is what `reload_time_file` has for it.
+            when = made.directory / "when"
+            made.file.write_text(text + f"global_defs {{\n reload_time_file {when}\n}}\n", encoding="utf-8")
+            subprocess.run(made.command("reload"), check=True, capture_output=True, timeout=20)
+            when.write_text(time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime(time.time() + 2)))
+            eventually("the timed reload", lambda: "every service runs generation 3" in made.said(), 10)
+            assert not when.exists()
             assert made.stop() == 0
         finally:
             made.destroy()

@@ -19,6 +19,10 @@ class GlobalDefs:
     """Name of the network namespace that the node enters before it starts; empty: where it was called."""
     instance: str = ""
     """`instance`: the node's name where none is given on the command line; empty: the host's."""
+    reload_time_file: str = ""
+    """Holds the moment of the next reload; empty: there is none."""
+    reload_repeat: bool = False
+    """A file that holds only a time of the day counts for each day."""
     router_id: str = ""
     notification_email: tuple[str, ...] = ()
     notification_email_from: str = ""
