@@ -9,6 +9,7 @@ from ipvs_play import SECOND, WALL_NS, Play, check_of, real, virtual
 from keepbus_ipvs.effects import ReadTable
 from keepbus_ipvs.events import TableRead, Written
 from keepbus_ipvs.pool import pool_of
+from keepbus_ipvs.readings import Readings
 from keepbus_ipvs.table import AF_INET, TCP, Entry, Service, ServiceKey
 
 from keepbus.config.model import IpvsSection
@@ -234,3 +235,26 @@ class TestLives:
 
 def second_message(play: Play, server: str) -> BusMessage:
     return BusMessage(play.message(check_of(server), Verdict.UP), WALL_NS)
+
+
+def test_a_reading_waits_for_what_is_being_written_but_not_for_ever() -> None:
+    """What is written while a reading is under way is left to the next one: it would be for nothing."""
+    play = started()
+    others = [virtual(real(A), address=f"10.1.{number // 250}.{number % 250}") for number in range(1500)]
+    effects = play.machine.turn(
+        play.now_ns, [Configured(2, IpvsSection(virtual_servers=(*THREE, *others)), WALL_NS)]
+    )
+    answers = [answer for effect in effects for answer in play._perform(effect)]
+    turns = 0
+    while len(play.table) < len(THREE) + len(others):
+        assert not any(type(answer) is TableRead for answer in answers)
+        answers = step(play, *answers)
+        turns += 1
+        assert turns < 20
+    assert [type(answer) for answer in step(play, *answers)] == [TableRead]
+    readings = Readings()
+    readings.soon(SECOND)
+    assert not readings.begins(SECOND - 1, is_behind=False)
+    assert readings.begins(SECOND, is_behind=False)
+    assert not readings.begins(10 * SECOND, is_behind=True)
+    assert readings.begins(11 * SECOND, is_behind=True)

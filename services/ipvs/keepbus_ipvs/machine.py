@@ -322,7 +322,8 @@ class Machine:
             return
         readings = self._readings
         sliced = readings.under_way and TableRead in taken
-        if readings.is_due(self._now_ns) and not readings.under_way:
+        is_behind = self._settle_at_ns is None and self._table.is_behind(self._now_ns)
+        if readings.begins(self._now_ns, is_behind=is_behind):
             self._table.begin()
             self._ask(readings.ask())
             return
@@ -365,8 +366,7 @@ class Machine:
         self._tell_at_ns = None
         if self._busy or self._stopping:
             return
-        write_at_ns = self._table.write_at_ns(self._now_ns)
-        if write_at_ns is not None and write_at_ns <= self._now_ns and self._settle_at_ns is None:
+        if self._settle_at_ns is None and self._table.is_behind(self._now_ns):
             # There is more to write, and that comes first.
             return
         self._say.changes(self._now_ns)

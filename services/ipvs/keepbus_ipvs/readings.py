@@ -12,6 +12,8 @@ from keepbus_ipvs.events import TableRead
 
 SHORTEST_PAUSE_NS = 1_000_000_000
 LONGEST_PAUSE_NS = 60_000_000_000
+LONGEST_WAIT_NS = 10_000_000_000
+"""For what is to be written before."""
 SHARE = 50
 """The next reading comes after so many times the time that the last one took: two percent of a core."""
 
@@ -31,6 +33,13 @@ class Readings:
     def is_due(self, now_ns: int) -> bool:
         """True when it is time for the next slice."""
         return self.at_ns is not None and now_ns >= self.at_ns
+
+    def begins(self, now_ns: int, *, is_behind: bool) -> bool:
+        """True when it is time for another reading. Of what is being written it would show nothing that
+        counts, so that it waits for that, but not for ever."""
+        if self.under_way or not self.is_due(now_ns):
+            return False
+        return not is_behind or now_ns >= (self.at_ns or 0) + LONGEST_WAIT_NS
 
     def ask(self) -> ReadTable:
         """The request for the next slice."""

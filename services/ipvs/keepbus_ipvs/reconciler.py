@@ -199,6 +199,11 @@ class Reconciler:
         ]
         return min(due_at_ns, default=None)
 
+    def is_behind(self, now_ns: int) -> bool:
+        """True while there is something to write."""
+        at_ns = self.write_at_ns(now_ns)
+        return at_ns is not None and at_ns <= now_ns
+
     def _settle(self, key: ServiceKey) -> None:
         self._dirty.pop(key, None)
         if self.retries.pop(key, None) is not None:
