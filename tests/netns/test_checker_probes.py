@@ -303,7 +303,8 @@ def test_what_speaks_no_tls_is_down(servers: Servers) -> None:
     one = check(SSL, servers(answer(HELLO), reads=False).port)
     verdict, received = verdict_of(Checker([one]), one)
     assert verdict is Verdict.DOWN
-    assert received.startswith("TLS handshake failed: ")
+    # It ends with our greeting unread, and the kernel may tell us of that first.
+    assert received.startswith(("TLS handshake failed: ", "connection reset by peer"))
 
 
 def test_a_server_that_never_answers_the_handshake_is_down(servers: Servers) -> None:
