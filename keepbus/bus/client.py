@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -40,6 +41,10 @@ _MOST_CALLS_PER_CYCLE = 30
 _HURRIED_STATES_PER_CALL = 100
 """While a hub that has just been connected does not know everything."""
 _HIGH_WATER_MARK = 10_000
+_MOST_UNTOLD = 1000
+"""Gaps and rejects that are kept for a caller who does not take them."""
+_MOST_COUNTED = (1 << 63) - 1
+"""A number may come from a liar; what is counted must still fit a message."""
 _STATE_PREFIX = f"{Kind.STATE}/"
 
 
@@ -102,10 +107,10 @@ class Listener:
         self.heard_own = False
         """True when a message of own_boot under own_states has come: the hub has given what it had before."""
         self.counters = Counters()
-        self.gaps: list[Gap] = []
-        """Holes found since the caller last emptied the list."""
-        self.rejects: list[Reject] = []
-        """Messages refused since the caller last emptied the list."""
+        self.gaps: deque[Gap] = deque(maxlen=_MOST_UNTOLD)
+        """The last holes found since the caller emptied it."""
+        self.rejects: deque[Reject] = deque(maxlen=_MOST_UNTOLD)
+        """The last messages refused since the caller emptied it."""
 
     def filenos(self) -> tuple[int, int]:
         """Descriptors to watch for reading; `receive` serves both."""
@@ -171,7 +176,7 @@ class Listener:
         body = None if own or frames[2] == WITHDRAWN else decode_body(topic, frames[2])
         if header.nth > expected:
             lost = header.nth - expected
-            self.counters.lost += lost
+            self.counters.lost = min(self.counters.lost + lost, _MOST_COUNTED)
             self.gaps.append(
                 Gap(topic=topic, source=header.source, boot=header.boot, lost=lost, after_nth=expected - 1)
             )

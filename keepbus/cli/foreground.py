@@ -146,12 +146,15 @@ class Foreground:
             return
         self._reload_again = False
         self._relay.say("reloading")
-        self._reloader = subprocess.Popen(
-            [sys.executable, "-P", "-m", "keepbus.cli", "reload", "-r", str(self._run_dir)],
-            stdin=subprocess.DEVNULL,
-            stdout=self._relay.writer,
-            stderr=self._relay.writer,
-        )
+        try:
+            self._reloader = subprocess.Popen(
+                [sys.executable, "-P", "-m", "keepbus.cli", "reload", "-r", str(self._run_dir)],
+                stdin=subprocess.DEVNULL,
+                stdout=self._relay.writer,
+                stderr=self._relay.writer,
+            )
+        except OSError as error:  # no process left for it: the node has enough of them
+            self._relay.say(f"cannot reload: {error.strerror}; ask again when there is room")
 
     def _stop(self) -> None:
         if self._stop_at is not None:

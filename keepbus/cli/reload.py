@@ -59,7 +59,7 @@ def run(options: argparse.Namespace) -> int:
         require_hub(run_dir)
     except (generation.NoConfigurationError, NoNode) as error:
         return _refuse(str(error))
-    os.umask(0o007)
+    os.umask(0o027)
     permissive = options.permissive or (run_dir / "permissive").exists()
     config_id, driver = generation.config_id(run_dir), generation.ipvs_driver(run_dir)
     # One at a time: each compiles what it finds when it is its turn, so the last one has the last word.

@@ -74,7 +74,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """0 after an orderly stop, 1 when something died or had to be killed, 2 when the node did not start."""
     run_dir: Path = options.run_dir.absolute()
-    os.umask(0o007)
+    os.umask(0o027)
     if absent := privileges.missing(_NEEDED, privileges.effective()):
         return refuse(
             f"lacks {', '.join('CAP_' + name for name in absent)}; start it as root, "

@@ -46,13 +46,13 @@ def write(
     fresh = directory / f".{generation}.new"
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(mode=0o750)
-    for section in SECTIONS:
-        text = _text(getattr(configuration, section))
-        path = fresh / f"{section}.json"
+    files = {f"{section}.json": _text(getattr(configuration, section)) for section in SECTIONS}
+    files |= {"source": f"{source}\n", "config_id": f"{config_id}\n", "ipvs_driver": f"{ipvs_driver}\n"}
+    for name, text in files.items():
+        path = fresh / name
+        # Whoever may read it may not say what the next reload compiles.
         path.touch(mode=0o640)
         path.write_text(text, encoding="utf-8")
-    for name, text in (("source", str(source)), ("config_id", config_id), ("ipvs_driver", ipvs_driver)):
-        (fresh / name).write_text(f"{text}\n", encoding="utf-8")
     os.rename(fresh, directory / str(generation))
     link = directory / ".current.new"
     with contextlib.suppress(FileNotFoundError):

@@ -20,10 +20,13 @@ from keepbus.runtime.machine import BusMessage, Effect, Event, Machine
 
 
 class Recorder:
-    """Appends turns to a file."""
+    """Appends turns to a file, until one cannot be written: a recording never costs its service anything."""
 
-    def __init__(self, path: Path) -> None:
-        """Raises OSError when the file cannot be made."""
+    def __init__(self, path: Path, complain: Callable[[str], object] = lambda _sentence: None) -> None:
+        """complain is told why the recording ends. Raises OSError when the file cannot be made."""
+        self._path = path
+        self._complain = complain
+        self._ended = False
         # It holds the configuration, passwords and keys included (A7).
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         self._file = os.fdopen(descriptor, "ab", buffering=0)
@@ -31,7 +34,17 @@ class Recorder:
 
     def turn(self, now_ns: int, events: Sequence[Event]) -> None:
         """Write one turn; it is in the kernel's hands when this returns."""
-        self._file.write(self._packer.pack([now_ns, [_event_to_plain(event) for event in events]]))
+        if self._ended:
+            return
+        octets = self._packer.pack([now_ns, [_event_to_plain(event) for event in events]])
+        try:
+            whole = self._file.write(octets) == len(octets)
+            reason = "there is no room for a whole turn"
+        except OSError as error:
+            whole, reason = False, error.strerror or str(error)
+        if not whole:
+            self._ended = True
+            self._complain(f"the recording {self._path} ends here: {reason}; make room and start again")
 
 
 def turns(

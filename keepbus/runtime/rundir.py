@@ -72,19 +72,15 @@ def make(run_dir: Path) -> int:
         for count in (run_dir / "locks").glob("*.starts"):  # a new node begins without its crashes
             count.unlink()
     except OSError as error:
-        raise RunDirectoryError(
-            f"cannot make {error.filename}, which a node needs ({error.strerror}); "
-            "name a run directory that this user may write with -r RUNDIR"
-        ) from None
+        raise RunDirectoryError(unwritable(run_dir, error)) from None
     return lock
 
 
 def unwritable(run_dir: Path, error: OSError) -> str:
     """The sentence for what could not be written there. A full disk names no file."""
     where = error.filename or run_dir
-    advice = (
-        "make room there" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "name another with -r RUNDIR"
-    )
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    advice = "make room there" if full else "name a run directory that this user may write with -r RUNDIR"
     return f"cannot write {where}: {error.strerror}; {advice}"
 
 

@@ -147,7 +147,7 @@ class Service:
 
     def run(self, machine: Machine, perform: Perform) -> None:
         """Run the machine until SIGTERM; `perform` carries out the effects that are not common to all."""
-        recorder = Recorder(self.options.record) if self.options.record else None
+        recorder = self._recorder(self.options.record) if self.options.record else None
         self._machine_perform = perform
         for fd in self.listener.filenos():
             self.loop.watch(fd, self.read_bus)
@@ -315,6 +315,14 @@ class Service:
                 others += f", and one (pid {own.signature() or 'unknown'}) stands by,"
             self.fail(f"{others} in {self.run_dir}; stop it first", EXIT_LOCKED)
         return lock, own
+
+    def _recorder(self, path: Path) -> Recorder:
+        try:
+            return Recorder(path, self.log.error)
+        except OSError as error:
+            self.fail(
+                f"cannot record to {path}: {error.strerror}; name another file with --record", EXIT_USAGE
+            )
 
     def _check_privileges(self, may_need: frozenset[str]) -> None:
         held = privileges.effective()

@@ -56,7 +56,7 @@ class Call:
         except BlockingIOError:
             return False
         except OSError as error:
-            raise SupervisordError(f"the answer ended early: {error.strerror}") from None
+            raise SupervisordError(f"the answer ended early: {error.strerror or error}") from None
         self._answer += octets
         return not octets
 

@@ -75,7 +75,7 @@ def test_up_in_a_run_directory_that_cannot_be_made(
     status, text = said(capsys, ["up", "-f", tmp_path / "a.conf", "-r", tmp_path / "file"])
     assert (status, text.splitlines()[-1]) == (
         2,
-        f"keepbus: cannot make {tmp_path}/file, which a node needs (File exists); "
+        f"keepbus: cannot write {tmp_path}/file: File exists; "
         "name a run directory that this user may write with -r RUNDIR",
     )
 
@@ -102,7 +102,8 @@ def test_a_full_disk_names_no_file_so_the_run_directory_is_named() -> None:
     )
     other = OSError(30, "Read-only file system", "/run/x/node")
     assert rundir.unwritable(Path("/run/x"), other) == (
-        "cannot write /run/x/node: Read-only file system; name another with -r RUNDIR"
+        "cannot write /run/x/node: Read-only file system; "
+        "name a run directory that this user may write with -r RUNDIR"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,17 @@ def test_the_whole_of_it_and_what_it_was_compiled_with(tmp_path: Path) -> None:
     generation.write(tmp_path, ONE, Path("f"), "d1")
     assert generation.load_all(tmp_path) == (2, ONE)
     assert generation.config_id(tmp_path) == "d1"
+
+
+def test_whoever_may_only_read_it_cannot_change_what_the_next_reload_compiles(tmp_path: Path) -> None:
+    before = os.umask(0o007)
+    try:
+        generation.write(tmp_path, ONE, Path("f"), "d1", "ipvs")
+    finally:
+        os.umask(before)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "config" / "1").iterdir()}
+    assert {"source", "config_id", "ipvs_driver", "vrrp.json"} <= modes.keys()
+    assert set(modes.values()) == {0o640}
 
 
 def test_a_generation_without_an_id_has_none(tmp_path: Path) -> None:

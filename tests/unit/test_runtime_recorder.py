@@ -57,6 +57,14 @@ def test_a_replay_is_the_run(tmp_path: Path) -> None:
     assert list(replay(Echo(), turns(tmp_path / "turns", EVENTS, VrrpSection))) == effects
 
 
+def test_a_full_disk_ends_the_recording_and_not_the_service() -> None:
+    said: list[str] = []
+    recorder = Recorder(Path("/dev/full"), said.append)
+    for now_ns, events in TURNS:
+        recorder.turn(now_ns, events)
+    assert said == ["the recording /dev/full ends here: No space left on device; make room and start again"]
+
+
 def test_a_torn_last_turn_is_left_out(tmp_path: Path) -> None:
     """A process that dies while it writes leaves half a turn; the whole ones are used."""
     path = tmp_path / "turns"

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pwd
 from pathlib import Path
 
 import pytest
 
+from keepbus.runtime.loop import Loop
 from keepbus.runtime.scripts import identity as identities
 from keepbus.runtime.scripts.identity import DEFAULT_USER, Identity, Refused, resolve
-from keepbus.runtime.scripts.processes import environment
+from keepbus.runtime.scripts.processes import CANNOT_START, Processes, environment
 from keepbus.runtime.scripts.security import examine
 
 NOBODY = Identity("nobody", 65534, 65534, (), switch=True, root=False)
@@ -291,3 +293,27 @@ def test_the_environment_of_a_script() -> None:
         "SUPERVISOR_SERVER_URL": "x", "LANG": "C.UTF-8",
     }  # fmt: skip
     assert environment(ours) == {"PATH": "/bin", "HOME": "/root", "LANG": "C.UTF-8"}
+
+
+@pytest.mark.parametrize("call", ["pipe2", "pidfd_open"])
+def test_a_script_for_which_no_descriptor_is_left_has_not_started_and_leaves_nothing(
+    monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    def none_left(*_: object) -> int:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    own = resolve("", "") if os.geteuid() else ROOT
+    processes = Processes(Loop(), lambda _ended: ())
+    before = os.listdir("/proc/self/fd")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, call, none_left)
+        ended = processes.start(1, ("sleep", "60"), "/bin/sleep", own)
+    assert ended is not None
+    assert (ended.exit_status, ended.last_line) == (
+        CANNOT_START,
+        "/bin/sleep could not be started: Too many open files",
+    )
+    assert os.listdir("/proc/self/fd") == before
+    assert len(processes) == 0
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)

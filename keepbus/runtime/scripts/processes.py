@@ -86,24 +86,17 @@ class Processes:
     def start(self, run: int, argv: tuple[str, ...], path: str, identity: Identity) -> Ended | None:
         """Start `path` with argv; when it could not be started its end, which on_end then does not get."""
         started_ns = time.time_ns()
-        reader, writer = os.pipe2(os.O_CLOEXEC)
-        os.set_blocking(reader, False)
-        # So that `echo … > /dev/stderr` works for a script of another user, too.
-        os.fchmod(writer, 0o622)
         try:
-            process = self._spawn((path, *argv[1:]), identity, writer)
+            process, pidfd, reader = self._begin((path, *argv[1:]), identity)
         except (OSError, subprocess.SubprocessError) as error:
-            os.close(reader)
             text = (error.strerror if isinstance(error, OSError) else None) or str(error)
             reason = f"{path} could not be started: {text}"
             return Ended(run, CANNOT_START, started_ns, 0, "", "", reason)
-        finally:
-            os.close(writer)
         script = _Script(
             run=run,
             process=process,
             user=identity.user,
-            pidfd=os.pidfd_open(process.pid),
+            pidfd=pidfd,
             pipe=reader,
             started_ns=started_ns,
             started_at_ns=time.monotonic_ns(),
@@ -119,6 +112,26 @@ class Processes:
         if script is not None:
             script.signalled = True
             _signal_group(script, signal.SIGKILL if forced else signal.SIGTERM)
+
+    def _begin(self, argv: tuple[str, ...], identity: Identity) -> tuple[subprocess.Popen[bytes], int, int]:
+        """The process, its pidfd, and where to read what it says; when one of them cannot be had, nothing."""
+        reader, writer = os.pipe2(os.O_CLOEXEC)
+        try:
+            os.set_blocking(reader, False)
+            # So that `echo … > /dev/stderr` works for a script of another user, too.
+            os.fchmod(writer, 0o622)
+            process = self._spawn(argv, identity, writer)
+            try:
+                return process, os.pidfd_open(process.pid), reader
+            except OSError:
+                process.kill()
+                process.wait()
+                raise
+        except (OSError, subprocess.SubprocessError):
+            os.close(reader)
+            raise
+        finally:
+            os.close(writer)
 
     def _spawn(self, argv: tuple[str, ...], identity: Identity, output: int) -> subprocess.Popen[bytes]:
         try:
