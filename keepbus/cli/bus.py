@@ -77,6 +77,7 @@ def require_hub(run_dir: Path) -> None:
     path = listen_address(run_dir)
     start = f"start the node with `keepbus up -f FILE -r {run_dir}`, or name another run directory with -r"
     with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(_LONGEST_S)  # a hub that stands still takes nobody in
         try:
             probe.connect(str(path))
         except FileNotFoundError:

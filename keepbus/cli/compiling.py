@@ -1,4 +1,4 @@
-"""Compile a file and tell what was found: what `up` and `reload` do before anything else."""
+"""Compile a file and tell what was found: what `up`, `plan` and `reload` do before anything else."""
 
 from __future__ import annotations
 

@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import time
 from pathlib import Path
 
-import zmq
-
-from keepbus.bus.client import Speaker
-from keepbus.cli.bus import Ear, NoNode, collect, require_hub
+from keepbus.cli.bus import Ear, NoNode, collect
 from keepbus.cli.rundir import add_run_dir
 from keepbus.cli.terminal import clean
+from keepbus.cli.voice import voice
 from keepbus.contracts import vrrp
-from keepbus.runtime.service import node_name
 
 ABOUT = "move mastership of instances away from this node"
 
 _ANSWER_S = 3.0
-_SOURCE = "keepbus"
 _HUB = "state/hub/service"
 
 
@@ -50,32 +45,23 @@ def _instances(run_dir: Path) -> list[str]:
 
 
 def _ask(run_dir: Path, names: dict[str, None], *, undo: bool) -> int:
-    require_hub(run_dir)
-    if not os.access(run_dir / "bus" / "speak", os.X_OK):
-        return _refuse(f"you may not speak to the node in {run_dir}; become root")
-    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-    speaker = Speaker(context, run_dir, node=node_name(run_dir), source=_SOURCE, boot=f"{time.time_ns():x}")
-    try:
-        # When the hub's state comes, what was subscribed to before it is heard too.
-        with Ear(run_dir, [f"{vrrp.Demoted.TOPIC}/", _HUB]) as ear:
-            ear.hear(_ANSWER_S)
-            asked = {speaker.publish(vrrp.Demote(instance=name, undo=undo)): name for name in names}
-            deadline = time.monotonic() + _ANSWER_S
-            well = True
-            while asked and (left_s := deadline - time.monotonic()) > 0:
-                for message in ear.hear(left_s):
-                    answer = message.body
-                    if answer is None or asked.pop(message.header.cause, None) is None:
-                        continue
-                    well &= answer.known and answer.demoted is not undo
-                    if answer.known:
-                        print(f"{clean(answer.instance)}: {clean(answer.detail)}")
-                    else:
-                        known = clean(", ".join(_instances(run_dir))) or "no instances"
-                        print(f"keepbus: {clean(answer.detail)}; it has {known}", file=sys.stderr)
-    finally:
-        speaker.close()
-        context.term()
+    # When the hub's state comes, what was subscribed to before it is heard too.
+    with Ear(run_dir, [f"{vrrp.Demoted.TOPIC}/", _HUB]) as ear, voice(run_dir) as speaker:
+        ear.hear(_ANSWER_S)
+        asked = {speaker.publish(vrrp.Demote(instance=name, undo=undo)): name for name in names}
+        deadline = time.monotonic() + _ANSWER_S
+        well = True
+        while asked and (left_s := deadline - time.monotonic()) > 0:
+            for message in ear.hear(left_s):
+                answer = message.body
+                if answer is None or asked.pop(message.header.cause, None) is None:
+                    continue
+                well &= answer.known and answer.demoted is not undo
+                if answer.known:
+                    print(f"{clean(answer.instance)}: {clean(answer.detail)}")
+                else:
+                    known = clean(", ".join(_instances(run_dir))) or "no instances"
+                    print(f"keepbus: {clean(answer.detail)}; it has {known}", file=sys.stderr)
     if asked:
         return _refuse(
             f"vrrp did not answer within {_ANSWER_S:.0f} s for {', '.join(asked.values())}; "

@@ -202,7 +202,10 @@ def _context() -> ssl.SSLContext:
 
 
 def _seconds(text: str) -> float:
-    seconds = float(text)
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
     if not 0 < seconds <= 3600:
-        raise argparse.ArgumentTypeError("more than 0 and at most 3600 seconds")
+        raise argparse.ArgumentTypeError(f"more than 0 and at most 3600 seconds expected, not {text}")
     return seconds

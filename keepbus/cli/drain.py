@@ -7,18 +7,14 @@ import sys
 import time
 from pathlib import Path
 
-import zmq
-
-from keepbus.bus.client import Speaker
 from keepbus.cli.bus import Ear, NoNode
 from keepbus.cli.rundir import add_run_dir
+from keepbus.cli.terminal import clean
+from keepbus.cli.voice import voice
 from keepbus.contracts.ipvs import Drain, DrainChanged
-from keepbus.contracts.message import topic_of
-from keepbus.runtime.service import node_name
 
 ABOUT = "give a real server no new connections; those that it has end by themselves"
 
-SOURCE = "cli"
 _ANSWER_S = 3.0
 _ASK_AGAIN_S = 0.3
 
@@ -42,10 +38,10 @@ def run(options: argparse.Namespace, *, undo: bool = False) -> int:
         print("keepbus: ipvs does not answer; look at `keepbus status`", file=sys.stderr)
         return 2
     if answer.error:
-        print(f"keepbus: {answer.error}; `keepbus status` shows those that there are", file=sys.stderr)
+        print(f"keepbus: {clean(answer.error)}; `keepbus status` shows those that there are", file=sys.stderr)
         return 1
     what = "gets new connections again" if undo else "gets no new connections"
-    print(f"{answer.real_server} {what} in {', '.join(answer.virtual_servers)}")
+    print(clean(f"{answer.real_server} {what} in {', '.join(answer.virtual_servers)}"))
     return 0
 
 
@@ -55,25 +51,14 @@ def ask(run_dir: Path, command: Drain) -> DrainChanged | None:
     The command is repeated, because a command that nobody hears is lost; doing it twice does nothing.
     """
     began = time.monotonic()
-    with Ear(run_dir, ["event/ipvs/drain"]) as ear:
-        context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        speaker = Speaker(
-            context, run_dir, node=node_name(run_dir), source=SOURCE, boot=f"{time.time_ns():x}"
-        )
-        try:
-            asked: set[str] = set()
-            ask_at = began
-            while (now := time.monotonic()) - began < _ANSWER_S:
-                if now >= ask_at:
-                    asked.add(speaker.publish(command))
-                    ask_at = now + _ASK_AGAIN_S
-                for message in ear.hear(0.05):
-                    if message.header.cause in asked and isinstance(message.body, DrainChanged):
-                        return message.body
-        finally:
-            speaker.close()
-            context.term()
+    with Ear(run_dir, [DrainChanged.TOPIC]) as ear, voice(run_dir) as speaker:
+        asked: set[str] = set()
+        ask_at = began
+        while (now := time.monotonic()) - began < _ANSWER_S:
+            if now >= ask_at:
+                asked.add(speaker.publish(command))
+                ask_at = now + _ASK_AGAIN_S
+            for message in ear.hear(0.05):
+                if message.header.cause in asked and isinstance(message.body, DrainChanged):
+                    return message.body
     return None
-
-
-assert topic_of(Drain(real_server=""), SOURCE) == "command/ipvs/drain"

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from keepbus.cli import explain_server, journal, several
-from keepbus.cli.explain_page import chapter_lines, followed_json, now_words
+from keepbus.cli.explain_page import chapter_lines, followed_json, now_words, shortcomings
 from keepbus.cli.rundir import default_run_dir
 from keepbus.cli.server_story import names_a_server
 from keepbus.cli.story import Story, tell
-from keepbus.cli.terminal import Paint, clean, colour_wanted, columns, cut, plural
+from keepbus.cli.terminal import Paint, clean, colour_wanted, columns, cut
 from keepbus.cli.together import join
 from keepbus.cli.witnesses import Witnesses
 from keepbus.contracts.schema import to_plain
@@ -135,9 +135,7 @@ def as_text(
             yield paint("(a new series of transitions begins)", "dim")
             life = chapter.life
         yield from chapter_lines(chapter, now_ns, paint, width)
-    if findings.lost:
-        yield ""
-        yield paint(f"{plural(findings.lost, 'message')} are missing from the journal", "yellow")
+    yield from shortcomings(findings, paint)
 
 
 def _unknown(name: str, names: set[str], silence: str, places: list[Path]) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from keepbus.cli.gist import exit_words, mood
+from keepbus.cli.journal import Findings
 from keepbus.cli.story import Chapter, Followed, Held, Now
 from keepbus.cli.terminal import Paint, clean, clock, duration, wrap
 from keepbus.contracts import notify, vrrp
@@ -14,6 +15,7 @@ from keepbus.contracts.schema import to_plain
 _WHAT = {
     Held: "addresses",
     vrrp.AddressChanged: "address",
+    vrrp.HoldingChanged: "route or rule",
     vrrp.Resumed: "resumption",
     vrrp.PriorityChanged: "priority",
     vrrp.Conflict: "conflict",
@@ -21,6 +23,15 @@ _WHAT = {
 }
 _LABEL_COLUMNS = 10
 _OFFSET_COLUMNS = 7
+
+
+def shortcomings(findings: Findings, paint: Paint) -> Iterator[str]:
+    """The last lines of a story: what its journal lacks."""
+    sentences = findings.sentences()
+    if sentences:
+        yield ""
+    for sentence in sentences:
+        yield paint(sentence, "yellow")
 
 
 def followed_json(chapter: Chapter) -> list[dict[str, Any]]:
@@ -86,6 +97,9 @@ def _followed(body: Followed) -> tuple[str, tuple[str, ...]]:
         detail = f": {body.detail}" if body.detail else ""
         bad = body.action in ("failed", "lost", "expired", "kept", "claimed")
         return f"{body.address} {body.action} on {body.interface}{detail}", ("red",) if bad else ()
+    if isinstance(body, vrrp.HoldingChanged):
+        detail = f": {body.detail}" if body.detail else ""
+        return f"{body.holding} {body.action}{detail}", () if body.action == "restored" else ("red",)
     if isinstance(body, vrrp.PriorityChanged):
         return body.cause, ()
     if isinstance(body, vrrp.Resumed):

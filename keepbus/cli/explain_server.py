@@ -12,10 +12,11 @@ from typing import Any
 
 from keepbus.cli import journal
 from keepbus.cli.bus import NoNode, collect
+from keepbus.cli.explain_page import shortcomings
 from keepbus.cli.gist import exit_words, mood
 from keepbus.cli.journal import Entry
 from keepbus.cli.server_story import TOPICS, Chapter, Story, tell
-from keepbus.cli.terminal import Paint, clean, clock, colour_wanted, columns, cut, duration, plural, wrap
+from keepbus.cli.terminal import Paint, clean, clock, colour_wanted, columns, cut, duration, wrap
 from keepbus.cli.witnesses import journals
 from keepbus.contracts import checker, ipvs, notify
 from keepbus.contracts.schema import to_plain
@@ -64,8 +65,8 @@ def explain(
             print(paint(clean(name), "bold"))
         for line in as_text(story, time.time_ns(), paint, width):
             print(cut(line, width))
-    if findings.lost:
-        print(paint(f"{plural(findings.lost, 'message')} are missing from the journal", "yellow"))
+    for line in shortcomings(findings, paint):
+        print(line)
     return 0
 
 

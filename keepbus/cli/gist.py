@@ -80,6 +80,10 @@ def _address(body: vrrp.AddressChanged) -> tuple[str, str]:
     return body.action, f"{body.address} on {body.interface}{': ' if body.detail else ''}{body.detail}"
 
 
+def _holding(body: vrrp.HoldingChanged) -> tuple[str, str]:
+    return body.action, f"{body.holding}{': ' if body.detail else ''}{body.detail}"
+
+
 def _resumed(body: vrrp.Resumed) -> tuple[str, str]:
     return body.state.value, f"a new process goes on, silent for {duration(body.silent_us * 1000)}"
 
@@ -243,6 +247,7 @@ _TELLERS: dict[type, Callable[[Any], tuple[str, str]]] = {
     vrrp.PriorityChanged: _priority,
     vrrp.Dropped: _dropped,
     vrrp.AddressChanged: _address,
+    vrrp.HoldingChanged: _holding,
     vrrp.Resumed: _resumed,
     vrrp.Conflict: _conflict,
     vrrp.Demote: _demote,

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from keepbus.cli.terminal import plural
 from keepbus.contracts.message import Body, body_class
 from keepbus.contracts.schema import SchemaError, from_plain
 
@@ -40,6 +41,18 @@ class Findings:
     """Lines that are no message that this version knows: torn ones, or of another version."""
     lost: int = 0
     """Messages and lines that are missing by the journal's own account."""
+
+    def sentences(self) -> list[str]:
+        """What whoever reads a story made of it has to know."""
+        told = (
+            (self.lost, "message", "missing from the journal"),
+            (self.unreadable, "line", "unreadable there"),
+        )
+        return [
+            f"{plural(count, noun)} {'is' if count == 1 else 'are'} {what}"
+            for count, noun, what in told
+            if count
+        ]
 
 
 def complaint(error: OSError) -> str:
@@ -79,7 +92,10 @@ def entries(paths: list[Path], wanted: Callable[[str], bool], findings: Findings
                     continue
                 if not wanted(topic.group(1).decode(errors="replace")):
                     continue
-                entry = _parse(line)
+                record = _load(line)
+                if record.get("body", "") is None:
+                    continue  # withdrawn
+                entry = _entry(record)
                 if entry is None:
                     findings.unreadable += 1
                 elif entry.id not in seen:
@@ -87,16 +103,16 @@ def entries(paths: list[Path], wanted: Callable[[str], bool], findings: Findings
                     yield entry
 
 
-def _parse(line: bytes) -> Entry | None:
-    record = _load(line)
+def _entry(record: dict[str, Any]) -> Entry | None:
     try:
-        cls = body_class(record["topic"])
-        if cls is None or record["body"] is None:
+        topic, identity, cause, at_ns = (record[key] for key in ("topic", "id", "cause", "at"))
+        cls = body_class(topic)
+        if cls is None or [type(each) for each in (identity, cause, at_ns)] != [str, str, int]:
             return None
         body: Body = from_plain(cls, record["body"])
-        return Entry(record["topic"], record["id"], record["cause"], record["at"], body)
-    except (KeyError, TypeError, SchemaError):
+    except (KeyError, SchemaError, OverflowError):
         return None
+    return Entry(topic, identity, cause, at_ns, body)
 
 
 def _account(line: bytes, findings: Findings) -> None:
@@ -114,6 +130,6 @@ def _account(line: bytes, findings: Findings) -> None:
 def _load(line: bytes) -> dict[str, Any]:
     try:
         record = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return record if isinstance(record, dict) else {}

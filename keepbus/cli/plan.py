@@ -10,11 +10,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from keepbus.cli.compiling import limiting_driver
-from keepbus.cli.findings import render
+from keepbus.cli.compiling import compile_and_tell
 from keepbus.cli.rundir import add_run_dir
 from keepbus.cli.terminal import Paint, clean, colour_wanted, columns, plural, wrap
-from keepbus.config.compiler import compile_file
 from keepbus.config.difference import NONE, NOT_SHOWN, FieldChange
 from keepbus.config.plan import Action, Item, Kind, Plan, compare
 from keepbus.runtime import generation
@@ -77,18 +75,15 @@ def run(options: argparse.Namespace) -> int:
     except generation.NoConfigurationError as error:
         print(f"keepbus: {error}", file=sys.stderr)
         return 2
-    compiled = compile_file(
+    wanted = compile_and_tell(
         file,
         permissive=options.permissive or (run_dir / "permissive").exists(),
         config_id=options.config_id or generation.config_id(run_dir),
-        ipvs_driver=limiting_driver(generation.ipvs_driver(run_dir)),
+        ipvs_driver=generation.ipvs_driver(run_dir),
     )
-    if compiled.diagnostics:
-        for line in render(compiled, Paint(colour_wanted(sys.stderr))):
-            print(line, file=sys.stderr)
-    if compiled.configuration is None:
+    if wanted is None:
         return 2
-    plan = compare(running, compiled.configuration)
+    plan = compare(running, wanted)
     if options.json:
         print(json.dumps(as_json(plan, number, file), ensure_ascii=False, indent=2))
     else:

@@ -59,6 +59,8 @@ def run(options: argparse.Namespace) -> int:
         require_hub(run_dir)
     except (generation.NoConfigurationError, NoNode) as error:
         return _refuse(str(error))
+    if not os.access(rundir.supervisor_socket(run_dir).parent, os.X_OK):
+        return _refuse(f"you may not reload the node in {run_dir}; become root")
     os.umask(0o027)
     permissive = options.permissive or (run_dir / "permissive").exists()
     config_id, driver = generation.config_id(run_dir), generation.ipvs_driver(run_dir)

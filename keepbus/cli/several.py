@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from keepbus.cli.explain_page import chapter_lines, followed_json, labelled, now_words
+from keepbus.cli.explain_page import chapter_lines, followed_json, labelled, now_words, shortcomings
 from keepbus.cli.journal import Findings
 from keepbus.cli.skew import Skew
 from keepbus.cli.terminal import Paint, clean, clock, duration, plural, wrap
@@ -83,9 +83,7 @@ def as_text(
             yield from wrap(_finding(each, now_ns), width, rest="  ")
         else:
             yield from _scene(each, longest, now_ns, paint, width)
-    if findings.lost:
-        yield ""
-        yield paint(f"{plural(findings.lost, 'message')} are missing from the journals", "yellow")
+    yield from shortcomings(findings, paint)
 
 
 def _clock(reference: str, node: str, skew: Skew | None) -> tuple[str, str]:

@@ -110,6 +110,9 @@ def as_json(node: Node) -> dict[str, Any]:
         "certificates": {check: to_plain(body) for check, body in node.certificates.items()},
         "trackers": {tracker: to_plain(body) for tracker, body in node.trackers.items()},
         "table": to_plain(node.table),
+        "sync_daemon": to_plain(node.sync_daemon),
+        "fifos": {fifo.path: to_plain(fifo) for fifo in node.fifos},
+        "mail": to_plain(node.mail),
         "journal": to_plain(node.journal),
     }
 
@@ -320,7 +323,8 @@ def _service(beat: Beat, node: Node, paint: Paint) -> list[str]:
 
 
 def _current_generation(run_dir: Path) -> int:
-    """The number of the compiled configuration, 0 when there is none to be seen."""
+    """The number of the compiled configuration, 0 when there is none to be seen. The same as
+    keepbus.runtime.generation tells, which is dear to import because it knows the whole model."""
     try:
         return int((run_dir / "config" / "current").readlink().name)
     except (OSError, ValueError):

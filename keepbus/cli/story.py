@@ -20,7 +20,9 @@ class Held:
 
 
 Now = vrrp.Instance | vrrp.SyncGroup
-Followed = Held | vrrp.AddressChanged | notify.ScriptRun | vrrp.Resumed | vrrp.PriorityChanged | vrrp.Conflict
+Told = vrrp.AddressChanged | vrrp.HoldingChanged | vrrp.Resumed | vrrp.PriorityChanged | vrrp.Conflict
+"""What belongs to the last transition before it."""
+Followed = Held | Told | notify.ScriptRun
 
 
 @dataclass(slots=True)
@@ -71,10 +73,9 @@ def tell(name: str, entries: Iterable[Entry], now: Now | None) -> Story:
             if body.holds_addresses != holds:
                 holds = body.holds_addresses
                 followed.append((entry.at_ns, Held(body.virtual_addresses, holds)))
-        elif (
-            isinstance(body, vrrp.AddressChanged | vrrp.Resumed | vrrp.PriorityChanged | vrrp.Conflict)
-            and body.instance == name
-        ) or (isinstance(body, notify.ScriptRun) and body.name in (name, f"GROUP {name}")):
+        elif (isinstance(body, Told) and body.instance == name) or (
+            isinstance(body, notify.ScriptRun) and body.name in (name, f"GROUP {name}")
+        ):
             followed.append((_began_ns(entry.at_ns, body), body))
     for transition in now.history if now is not None else ():
         learn(now.life if now is not None else "", transition)

@@ -119,6 +119,7 @@ def _topics(name: str) -> frozenset[str]:
             vrrp.SyncGroup.TOPIC,
             vrrp.GroupTransitioned.TOPIC,
             vrrp.AddressChanged.TOPIC,
+            vrrp.HoldingChanged.TOPIC,
             vrrp.Resumed.TOPIC,
             vrrp.PriorityChanged.TOPIC,
             vrrp.Conflict.TOPIC,

@@ -55,7 +55,7 @@ class Backoff:
 
     def settled(self) -> None:
         """This process lives: the next start is not delayed."""
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(OSError):
             self._path.unlink()
 
     def _read(self) -> int:

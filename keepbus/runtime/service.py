@@ -374,9 +374,12 @@ def _is_orphan(run_dir: Path) -> bool:
     except (OSError, ValueError):
         return False
     try:
+        os.kill(pid, 0)
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-    except FileNotFoundError:
+    except ProcessLookupError:
         return True
+    except OSError:
+        return False  # it is another user's, or /proc does not show it: it lives
     return stat.rpartition(")")[2].split()[0] == "Z"
 
 

@@ -6,8 +6,6 @@ Reliability R-F24, R-F26 to R-F32, R-F34, R-F35, on real sockets in a directory 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-import itertools
 import os
 import random
 import shutil
@@ -21,15 +19,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import msgpack
 import pytest
 import zmq
 
 from keepbus.bus.client import Listener, Speaker, configure, listen_address, speak_address
-from keepbus.bus.codec import MAX_MESSAGE_OCTETS, encode_body, encode_header
+from keepbus.bus.codec import MAX_MESSAGE_OCTETS
 from keepbus.contracts.common import Service, Status
-from keepbus.contracts.message import ENVELOPE_VERSION, Header, Message
-from keepbus.contracts.vrrp import Demote
+from keepbus.contracts.message import Message
 
 PATIENCE_S = 20.0
 
@@ -333,41 +329,6 @@ def test_a_topic_of_another_service_cannot_be_taken(bus: Bus) -> None:
     if wanted is None:
         pytest.skip("needs root to give a lock file away: a foreign user was not tried")
     assert bus.hear(listener, lambda m: m.topic == "event/hub/reject").body.reason == wanted
-
-
-def test_numbers_of_a_liar_are_counted_as_far_as_a_message_can_tell_them(bus: Bus) -> None:
-    listener = bus.listen("command/vrrp/demote")
-    liar = bus.raw()
-    body = encode_body(Demote(instance="x"))
-
-    def heard() -> bool:
-        for name in ("VI_1", "VI_2", "VI_3"):
-            for nth in (1, (1 << 64) - 1):
-                header = Header(ENVELOPE_VERSION, "n", "liar", "1", nth, nth, 1, 1, "")
-                liar.send_multipart((f"command/vrrp/demote/{name}".encode(), encode_header(header), body))
-        listener.receive()
-        return len(listener.gaps) == 3
-
-    eventually("the holes", heard)
-    told = dataclasses.replace(beat(1), lost=listener.counters.lost)
-    assert msgpack.unpackb(encode_body(told))["lost"] == (1 << 63) - 1
-
-
-def test_holes_that_nobody_takes_are_not_kept_for_ever(bus: Bus) -> None:
-    listener = bus.listen("command/vrrp/demote")
-    liar = bus.raw()
-    body = encode_body(Demote(instance="VI_1"))
-    numbers = itertools.count(1, 2)
-
-    def heard() -> bool:
-        for nth in itertools.islice(numbers, 500):
-            header = Header(ENVELOPE_VERSION, "n", "liar", "1", nth, nth, 1, 1, "")
-            liar.send_multipart((b"command/vrrp/demote/VI_1", encode_header(header), body))
-        listener.receive()
-        return listener.counters.lost > 2000
-
-    eventually("the holes", heard)
-    assert len(listener.gaps) <= 1000
 
 
 def test_subscriptions_beyond_the_limit_do_not_count(bus: Bus) -> None:

@@ -189,6 +189,16 @@ def test_losses_are_told() -> None:
     story = tell("VI_1", [entry(instance(*STEPS))], None)
     lines = list(as_text(story, Findings(lost=3), T_NS, Paint(False), None))
     assert lines[-1] == "3 messages are missing from the journal"
+    lines = list(as_text(story, Findings(lost=1, unreadable=2), T_NS, Paint(False), None))
+    assert lines[-3:] == ["", "1 message is missing from the journal", "2 lines are unreadable there"]
+
+
+def test_what_became_of_a_route_is_told() -> None:
+    lost = vrrp.HoldingChanged(
+        instance="VI_1", holding="10.1.0.0/16 via 10.0.0.1", action="failed", detail="it has no nexthop"
+    )
+    lines = told(entry(instance(*STEPS)), entry(lost, 3001))
+    assert any(line.endswith("10.1.0.0/16 via 10.0.0.1 failed: it has no nexthop") for line in lines)
 
 
 def test_json() -> None:
@@ -249,6 +259,29 @@ def test_odd_lines_are_counted_not_fatal(run_dir: Path) -> None:
     assert len(found) == 1
     assert findings.lost == 5
     assert findings.unreadable >= 3
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        lambda good: good.replace('"cause":""', '"cause":["a list"]'),
+        lambda good: good.replace('"id":"', '"id":7,"was":"'),
+        lambda good: good.replace('"at":', '"at":"now","was":'),
+        lambda good: good.replace('"body":{', '"body":' + "[" * 100_000 + "{"),
+    ],
+)
+def test_a_line_that_somebody_made_up_is_unreadable_and_no_more(run_dir: Path, odd: Any) -> None:
+    good = line(address("added"), 1)
+    assert odd(good) != good
+    (run_dir / "audit" / "journal.jsonl").write_text(odd(good) + good)
+    found, findings = read(run_dir)
+    assert (len(found), findings.unreadable) == (1, 1)
+
+
+def test_that_a_state_was_withdrawn_is_not_unreadable(run_dir: Path) -> None:
+    message = Message("state/vrrp/instance/VI_1", Header(1, "d1", "vrrp", "b", 1, 1, T_NS, T_NS, ""), None)
+    (run_dir / "audit" / "journal.jsonl").write_text(record.encode(record.of_message(message, T_NS)) + "\n")
+    assert read(run_dir) == ([], Findings())
 
 
 def test_a_sync_group_has_a_story_too() -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -11,9 +13,11 @@ from pathlib import Path
 
 import pytest
 
+from keepbus.bus.client import listen_address
 from keepbus.cli import up
 from keepbus.cli.__main__ import main
-from keepbus.runtime import privileges, rundir
+from keepbus.config.model import Configuration
+from keepbus.runtime import generation, privileges, rundir
 
 CLEAN = "global_defs {\n router_id one\n}\n"
 
@@ -95,6 +99,40 @@ def test_a_node_that_this_user_may_not_read(
     )
 
 
+def test_a_node_that_this_user_may_only_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """He is not told to start the node anew."""
+    generation.write(tmp_path, Configuration(), Path("/etc/a.conf"))
+    path = listen_address(tmp_path)
+    path.parent.mkdir(parents=True)
+    with socket.socket(socket.AF_UNIX) as hub:
+        hub.bind(str(path))
+        hub.listen()
+        monkeypatch.setattr(os, "access", lambda *_: False)
+        told = [said(capsys, [*words, "-r", tmp_path]) for words in (["reload"], ["drain", "10.0.0.1"])]
+    assert told == [
+        (2, f"keepbus: you may not reload the node in {tmp_path}; become root\n"),
+        (2, f"keepbus: you may not speak to the node in {tmp_path}; become root\n"),
+    ]
+
+
+def test_a_hub_that_stands_still_holds_nobody_up(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = listen_address(tmp_path)
+    path.parent.mkdir(parents=True)
+    with socket.socket(socket.AF_UNIX) as hub, contextlib.ExitStack() as callers:
+        hub.bind(str(path))
+        hub.listen(0)
+        with contextlib.suppress(BlockingIOError):  # until no more are taken in
+            while True:
+                caller = callers.enter_context(socket.socket(socket.AF_UNIX))
+                caller.setblocking(False)
+                caller.connect(str(path))
+        status, text = said(capsys, ["status", "-r", tmp_path])
+    assert status == 1
+    assert text.startswith(f"keepbus: cannot listen on {path}: ")
+
+
 def test_a_full_disk_names_no_file_so_the_run_directory_is_named() -> None:
     full = OSError(28, "No space left on device")
     assert rundir.unwritable(Path("/run/x"), full) == (
@@ -149,6 +187,31 @@ def test_an_output_whose_encoding_lacks_characters(tmp_path: Path) -> None:
     assert status == 1
     assert "router_id one" in text
     assert "Traceback" not in text
+
+
+@pytest.mark.parametrize("number", ["soon", "nan", "-1", "0", "1e9"])
+def test_a_time_limit_that_cannot_be(capsys: pytest.CaptureFixture[str], number: str) -> None:
+    status, text = said(capsys, ["digest", f"--timeout={number}", "http://10.0.0.1/"])
+    assert status == 2
+    assert text.endswith(f"more than 0 and at most 3600 seconds expected, not {number}\n")
+
+
+@pytest.mark.parametrize(
+    ("service", "option", "number", "sentence"),
+    [
+        ("notify", "--time-limit", "nan", "from 0 to 86400 seconds expected, not nan"),
+        ("notify", "--time-limit", "-1", "from 0 to 86400 seconds expected, not -1"),
+        ("notify", "--time-limit", "soon", "from 0 to 86400 seconds expected, not soon"),
+        ("audit", "--journal-size", "0", "1 or more expected, not 0"),
+        ("audit", "--journal-files", "two", "1 or more expected, not two"),
+    ],
+)
+def test_an_option_of_a_service_that_cannot_be(
+    tmp_path: Path, service: str, option: str, number: str, sentence: str
+) -> None:
+    words = [sys.executable, "-m", f"keepbus_{service}", "-r", str(tmp_path), f"{option}={number}"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=20, check=False)
+    assert (done.returncode, done.stderr.splitlines()[-1].partition(f"{option}: ")[2]) == (2, sentence)
 
 
 def test_a_number_of_transitions_that_is_none(capsys: pytest.CaptureFixture[str]) -> None:

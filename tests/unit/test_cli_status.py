@@ -294,6 +294,7 @@ def test_json_holds_the_contracts_and_the_findings() -> None:
     assert data["services"]["watchdog"] == {"silent": True, "age_ns": None, "heartbeat": None}
     assert data["instances"]["VI_1"]["state"] == "MASTER"
     assert data["instances"]["VI_1"]["notified"]["last_exit"] == 0
+    assert (data["sync_daemon"], data["fifos"], data["mail"]) == (None, {}, None)
     assert data["virtual_servers"]["[172.16.1.254]:tcp:80"]["real_servers"][0]["weight"] == 2
 
 

@@ -45,10 +45,9 @@ def _options(parser: argparse.ArgumentParser) -> None:
 
 
 def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("1 or more expected")
-    return number
+    if not (text.isascii() and text.isdecimal() and int(text)):
+        raise argparse.ArgumentTypeError(f"1 or more expected, not {text}")
+    return int(text)
 
 
 if __name__ == "__main__":

@@ -165,7 +165,10 @@ class _Bound:
         if _identity(self._path) == self._identity:
             return False
         # Beside the old listener, whose connections live on: unbinding it would remove the new path later.
-        self._identity = self._bind()
+        try:
+            self._identity = self._bind()
+        except (OSError, zmq.ZMQError):
+            return False  # those who are connected are served; the next inspection tries again
         return True
 
     def _bind(self) -> tuple[int, int] | None:

@@ -12,6 +12,7 @@ from keepbus_notify.machine import DEFAULT_TIME_LIMIT_NS, GROUPS, INSTANCES, Mac
 from keepbus_notify.shell import Shell
 
 _NS = 1_000_000_000
+_LONGEST_LIMIT_S = 86_400
 
 
 def main() -> None:
@@ -33,11 +34,21 @@ def main() -> None:
 def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--time-limit",
-        type=float,
+        type=_seconds,
         metavar="SECONDS",
         default=DEFAULT_TIME_LIMIT_NS / _NS,
         help="end a script that takes longer (default %(default)g; 0: never)",
     )
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds <= _LONGEST_LIMIT_S:
+        raise argparse.ArgumentTypeError(f"from 0 to {_LONGEST_LIMIT_S} seconds expected, not {text}")
+    return seconds
 
 
 if __name__ == "__main__":
