@@ -7,6 +7,7 @@ only one by inheritance. The rules are keepalived's (reference: keepalived-featu
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import lru_cache
 
 from keepbus.config.model import Check, CheckKind, TrackedFile
 from keepbus.contracts.checker import CheckVerdict, Evidence, ProbeFailed, Verdict
@@ -64,7 +65,6 @@ class Course:
         "since_ns",
         "started_at_ns",
         "step",
-        "target",
         "timeout_ns",
         "took_us",
         "url",
@@ -79,7 +79,6 @@ class Course:
         self.check = check
         self.kind = check.plugin.keyword if check.plugin else check.kind.value
         """As the file calls it."""
-        self.target = wording.target(check)
         self.verdict = Verdict.UNKNOWN
         self.changes = 0
         self.since_ns = wall_ns
@@ -109,8 +108,8 @@ class Course:
         self.first_step = "connect" if check.kind in _CONNECTS else "answer"
         self.silence_passes = check.udp is not None and not check.udp.require_reply
         """No error in time is as good as an answer."""
-        self.delay_ns = check.delay_loop_us * 1000
-        self.timeout_ns = (check.misc.timeout_us if check.misc else check.connect_timeout_us) * 1000
+        self.delay_ns = _ns(check.delay_loop_us)
+        self.timeout_ns = _ns(check.misc.timeout_us if check.misc else check.connect_timeout_us)
         self.next_at_ns = 0
         """When a script that had to be ended is due again."""
         self.due_at_ns = 0
@@ -121,6 +120,11 @@ class Course:
         # The announcer's part.
         self.published_at_ns = 0
         self.waits_for_telling = False
+
+    @property
+    def target(self) -> str:
+        """What is probed, as an operator reads it; not kept, for most are told once in 5 s at most."""
+        return wording.target(self.check)
 
     @property
     def attempt(self) -> int:
@@ -256,6 +260,12 @@ class Course:
             weight=self.weight,
             weight_added=self.weight_added,
         )
+
+
+@lru_cache(maxsize=64)
+def _ns(us: int) -> int:
+    """Nanoseconds; one number for all who have the same."""
+    return us * 1000
 
 
 def measured(check: Check) -> Check:
