@@ -35,6 +35,11 @@ class Customer:
                 del self._pages[0]
             return list(self._pages)
 
+    def served(self) -> bool:
+        """True when it got the last page that it asked for."""
+        with self._lock:
+            return bool(self._pages[-1][1])
+
     def _ask(self) -> None:
         while not self._end.wait(INTERVAL_S):
             asked_s = time.monotonic()

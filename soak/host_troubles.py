@@ -10,9 +10,11 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from demo.network import inside, run
 from soak.evidence import Terms
 from soak.node import SERVICES
 from soak.routers import EVERYTHING
@@ -68,6 +70,51 @@ def hog_processors(stage: Stage, chance: random.Random) -> Iterator[Act]:
     for hog in hogs:
         hog.kill()
         hog.wait()
+
+
+@trouble
+def make_read_only(stage: Stage, chance: random.Random) -> Iterator[Act]:
+    """The run directory's file system cannot be written, and a service dies (R-F38)."""
+    node, name, lasts_s = chance.choice(stage.nodes), chance.choice(SERVICES), chance.uniform(2, 5)
+    run("mount", "-o", "remount,ro", str(node.run_dir))
+    node.signal(signal.SIGKILL, node.service(name))
+    terms = Terms(unrecorded=True, untold=True, anew=name == "vrrp")
+    yield Act(f"{node.name}: read only for {lasts_s:.1f} s, kill -9 {name}", terms, lasts_s)
+    run("mount", "-o", "remount,rw", str(node.run_dir))
+
+
+@trouble
+def freeze_listeners(stage: Stage, chance: random.Random) -> Iterator[Act]:
+    """Programs that listen to the bus and don't read: nobody waits for them (R-F26)."""
+    node = chance.choice(stage.nodes)
+    taps = [
+        subprocess.Popen(inside(node.name, *node.command("tap")), stdout=subprocess.DEVNULL) for _ in range(3)
+    ]
+    time.sleep(1.5)
+    for tap in taps:
+        tap.send_signal(signal.SIGSTOP)
+    yield Act(f"{node.name}: three listeners are stopped for 6 s", Terms(), 6)
+    for tap in taps:
+        tap.kill()
+        tap.wait()
+
+
+@trouble
+def garble_files(stage: Stage, chance: random.Random) -> Iterator[Act]:
+    """A node dies, and what it kept is garbage when it starts again."""
+    node = chance.choice(stage.nodes)
+    node.signal(signal.SIGKILL, *node.processes())
+    time.sleep(0.5)
+    names = ("vrrp/memory", "ipvs/nftables", "notify/ledger", "audit/journal.jsonl")
+    chosen = chance.sample(names, 2)
+    for name in chosen:
+        path = node.run_dir / name
+        if path.exists():
+            size = path.stat().st_size
+            path.write_bytes(chance.randbytes(min(size, 4096)) + b"\0" * max(size - 4096, 0))
+    terms = Terms(moves=EVERYTHING, anew=True, untold=True, unrecorded=True, most_steps=40)
+    yield Act(f"{node.name}: killed, {' and '.join(chosen)} garbled", terms)
+    stage.restart(node)
 
 
 @trouble

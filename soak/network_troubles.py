@@ -10,6 +10,7 @@ from demo.network import inside, run
 from soak import network
 from soak.evidence import Terms
 from soak.network import BACK, FRONT
+from soak.node import Node
 from soak.routers import EVERYTHING, ROUTERS, moving
 from soak.stage import Stage
 from soak.troubles import Act, trouble
@@ -53,9 +54,46 @@ def take_interface_down(stage: Stage, chance: random.Random) -> Iterator[Act]:
     run(*inside(node.name, "ip", "link", "set", interface, "down"))
     yield Act(f"{node.name}: {interface} down for {lasts_s:.1f} s", _MOVES, lasts_s)
     run(*inside(node.name, "ip", "link", "set", interface, "up"))
-    if interface == FRONT:
-        number = stage.nodes.index(node) + 1
-        run(*inside(node.name, "ip", "address", "replace", f"fd77::{number}/64", "dev", FRONT, "nodad"))
+    _give_ipv6(stage, node)
+
+
+@trouble
+def rename_interface(stage: Stage, chance: random.Random) -> Iterator[Act]:
+    """An interface gets another name, and its own again: FAULT, and back by itself (R-F53)."""
+    node, interface, lasts_s = (
+        chance.choice(stage.nodes),
+        chance.choice((FRONT, BACK)),
+        chance.uniform(0.5, 4),
+    )
+    _rename(node, interface, "other")
+    yield Act(f"{node.name}: {interface} is called other for {lasts_s:.1f} s", _MOVES, lasts_s)
+    _rename(node, "other", interface)
+    _give_ipv6(stage, node)
+
+
+@trouble
+def remove_primary_address(stage: Stage, chance: random.Random) -> Iterator[Act]:
+    """The address that adverts come from is removed, and added again (R-F54)."""
+    node, interface, lasts_s = (
+        chance.choice(stage.nodes),
+        chance.choice((FRONT, BACK)),
+        chance.uniform(0.5, 4),
+    )
+    number = stage.nodes.index(node) + 1
+    address = f"10.{77 if interface == FRONT else 78}.0.{number}/16"
+    run(*inside(node.name, "ip", "address", "delete", address, "dev", interface))
+    yield Act(f"{node.name}: {address} removed for {lasts_s:.1f} s", _MOVES, lasts_s)
+    run(*inside(node.name, "ip", "address", "replace", address, "dev", interface))
+
+
+@trouble
+def lower_mtu(stage: Stage, chance: random.Random) -> Iterator[Act]:
+    """An MTU so low that IPv6 ends on the interface, and back (R-F55)."""
+    node, lasts_s = chance.choice(stage.nodes), chance.uniform(0.5, 4)
+    run(*inside(node.name, "ip", "link", "set", FRONT, "mtu", "1000"))
+    yield Act(f"{node.name}: MTU of {FRONT} 1000 for {lasts_s:.1f} s", _MOVES, lasts_s)
+    run(*inside(node.name, "ip", "link", "set", FRONT, "mtu", "1500"))
+    _give_ipv6(stage, node)
 
 
 @trouble
@@ -121,3 +159,15 @@ def delete_vmac(stage: Stage, chance: random.Random) -> Iterator[Act]:
     node = chance.choice(stage.nodes)
     run(*inside(node.name, "ip", "link", "delete", "vm54"), check=False)
     yield Act(f"{node.name}: vm54 deleted by hand", Terms(moves=frozenset({"VMAC"})))
+
+
+def _rename(node: Node, before: str, after: str) -> None:
+    run(*inside(node.name, "ip", "link", "set", before, "down"))
+    run(*inside(node.name, "ip", "link", "set", before, "name", after))
+    run(*inside(node.name, "ip", "link", "set", after, "up"))
+
+
+def _give_ipv6(stage: Stage, node: Node) -> None:
+    """The kernel takes IPv6 addresses off an interface that goes down."""
+    number = stage.nodes.index(node) + 1
+    run(*inside(node.name, "ip", "address", "replace", f"fd77::{number}/64", "dev", FRONT, "nodad"))

@@ -111,6 +111,10 @@ class Node:
         except (OSError, ValueError):
             return 0
 
+    def foreground(self) -> int:
+        """Process id of `keepbus up`, which may run under a command that was put before it."""
+        return next((pid for pid, what in self.processes().items() if what == "keepbus.cli.foreground"), 0)
+
     def processes(self) -> dict[int, str]:
         """Every process that names its run directory, by what it is."""
         found = {}

@@ -87,6 +87,42 @@ def freeze_node(stage: Stage, chance: random.Random) -> Iterator[Act]:
 
 
 @trouble
+def freeze_supervision(stage: Stage, chance: random.Random) -> Iterator[Act]:
+    """supervisord or `keepbus up` is stopped while a service dies: it is back when they go on."""
+    node, lasts_s = chance.choice(stage.nodes), chance.uniform(1, 7)
+    what, pid = chance.choice((("supervisord", node.supervisord()), ("keepbus up", node.foreground())))
+    name = chance.choice(SERVICES)
+    node.signal(signal.SIGSTOP, pid)
+    node.signal(signal.SIGKILL, node.service(name))
+    told = f"{node.name}: {what} is stopped for {lasts_s:.1f} s, kill -9 {name}"
+    yield Act(told, _harmless(name), lasts_s)
+    node.signal(signal.SIGCONT, pid)
+
+
+@trouble
+def terminate_service(stage: Stage, chance: random.Random) -> Iterator[Act]:
+    """SIGTERM of a service by hand: it says goodbye, and is started again."""
+    node, name = chance.choice(stage.nodes), chance.choice(SERVICES)
+    node.signal(signal.SIGTERM, node.service(name))
+    terms = replace(_harmless(name), moves=EVERYTHING if name == "vrrp" else frozenset())
+    yield Act(f"{node.name}: kill -TERM {name}", terms)
+
+
+@trouble
+def kill_while_moving(stage: Stage, chance: random.Random) -> Iterator[Act]:
+    """Services die while mastership moves: what happened is told all the same (R-F4 to R-F6, R-F11)."""
+    node, names = chance.choice(stage.nodes), chance.sample(("hub", "notify", "vrrp", "audit"), 2)
+    for router in ("SLOW", "TRACKED", "FAST"):
+        node.keepbus("demote", router)
+    time.sleep(chance.uniform(0, 0.3))
+    node.signal(signal.SIGKILL, *map(node.service, names))
+    terms = replace(_harmless(*names), moves=EVERYTHING, anew=True, unrecorded=True)
+    yield Act(f"{node.name}: three routers demoted, kill -9 {' '.join(names)}", terms, 3)
+    for router in ("SLOW", "TRACKED", "FAST"):
+        node.keepbus("demote", "--undo", router)
+
+
+@trouble
 def kill_supervisord(stage: Stage, chance: random.Random) -> Iterator[Act]:
     """kill -9 of supervisord: the node ends, nothing of it is left, init starts it again (R-F13)."""
     node, lasts_s = chance.choice(stage.nodes), chance.uniform(0, 4)

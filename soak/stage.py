@@ -95,6 +95,8 @@ class Stage:
                 for name, notified in picture.notified.items()
                 if notified.pending
             ]
+        if not self.customer.served():
+            sentences.append(f"the customer gets no pages from {SERVICE_VIP}")
         answering = self.witness.answering()
         for router in ROUTERS:
             expected = {self.first(router).name}
