@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from demo.network import inside, run
+from demo.network import inside
 from soak.evidence import Terms
 from soak.node import SERVICES
 from soak.routers import EVERYTHING
@@ -70,17 +70,6 @@ def hog_processors(stage: Stage, chance: random.Random) -> Iterator[Act]:
     for hog in hogs:
         hog.kill()
         hog.wait()
-
-
-@trouble
-def make_read_only(stage: Stage, chance: random.Random) -> Iterator[Act]:
-    """The run directory's file system cannot be written, and a service dies (R-F38)."""
-    node, name, lasts_s = chance.choice(stage.nodes), chance.choice(SERVICES), chance.uniform(2, 5)
-    run("mount", "-o", "remount,ro", str(node.run_dir))
-    node.signal(signal.SIGKILL, node.service(name))
-    terms = Terms(unrecorded=True, untold=True, anew=name == "vrrp")
-    yield Act(f"{node.name}: read only for {lasts_s:.1f} s, kill -9 {name}", terms, lasts_s)
-    run("mount", "-o", "remount,rw", str(node.run_dir))
 
 
 @trouble
