@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 import struct
 
-from keepbus_vrrp import events
-from keepbus_vrrp.effects import Advertise, Announce, Ask, Endpoint, Install, ReadKernel, Sysctls
+import pytest
+from keepbus_vrrp import events, family
+from keepbus_vrrp.effects import Advertise, Announce, Ask, Endpoint, Install, ReadKernel, Sysctls, Unlisten
 from keepbus_vrrp.link_codec import IPVLAN, VRF, Make
 from keepbus_vrrp.machine import Machine
 from keepbus_vrrp.netlink import IFF_RUNNING, IFF_UP, AddressMessage, LinkMessage
@@ -255,3 +256,31 @@ def test_a_reload_changes_the_interval_of_a_master() -> None:
     router.reload(start + 1, dataclasses.replace(instance, garp=changed))
     assert announced(router.at(start + 4.9)) == []
     assert len(announced(router.at(start + 13.1))) == 3 * 4
+
+
+@pytest.mark.parametrize(
+    ("spoken", "own", "virtual"),
+    [(AddressFamily.IPV4, LOCAL, VIP), (AddressFamily.IPV6, "fe80::5", "fe80::53")],
+)
+def test_r_f55_sockets_are_made_anew_where_the_kernel_had_no_address_of_the_family(
+    spoken: AddressFamily, own: str, virtual: str
+) -> None:
+    """An MTU below 1280 takes IPv6 from an interface, and with it every membership in a group: the socket
+    stays, and would never hear another router again."""
+
+    def told(*, gone: bool) -> events.AddressChanged:
+        return events.AddressChanged(AddressMessage(gone, INDEX, family.pack(own), 24))
+
+    only = VirtualAddress(address=virtual, prefix=24, interface="eth0")
+    router = Router(config(family=spoken, version=3, virtual_addresses=(only,)), addresses=())
+    router.at(0.1, told(gone=False))
+    assert router.state is VrrpState.BACKUP
+    assert router.at(0.2, told(gone=False)).of(Unlisten) == []
+    lost = router.at(1, told(gone=True))
+    assert router.state is VrrpState.FAULT
+    assert lost.of(Unlisten) == []
+    found = router.at(2, told(gone=False))
+    assert router.state is VrrpState.BACKUP
+    names = [name for name in found.names() if name in ("Unlisten", "Listen")]
+    assert names == ["Unlisten", "Listen"], "in the group again"
+    assert router.at(3, told(gone=False)).of(Unlisten) == []

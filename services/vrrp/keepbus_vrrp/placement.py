@@ -34,6 +34,8 @@ class Placement:
         self._listening: dict[Endpoint, Listen] = {}
         self._refused: dict[Endpoint, str] = {}
         """The reason why no socket could be opened."""
+        self._bare: set[Endpoint] = set()
+        """Where there is no address of that family."""
 
     def arrange(self, instances: Iterable[Instance]) -> None:
         """Find the instances' interfaces, and have sockets where they are."""
@@ -95,8 +97,21 @@ class Placement:
                 self._close(endpoint)
 
     def address_changed(self, index: int) -> None:
-        """A socket that could not be opened is tried again: IPv6 may have been switched on."""
+        """A socket that could not be opened is tried again: IPv6 may have been switched on.
+
+        Where the kernel took every address of a family (IPv6 switched off, an MTU below 1280) the interface
+        left all groups with them, which no socket is told: it is made anew when there are addresses again.
+        """
         self.link_changed(index, gone=False)
+        link = self._turn.links.by_index(index)
+        for endpoint in [each for each in self._listening if each.interface_index == index]:
+            if endpoint in self.virtual or link is None:
+                continue
+            octets = family.BY_NAME[endpoint.family].address_octets
+            if not any(len(address) == octets for address in link.addresses):
+                self._bare.add(endpoint)
+            elif endpoint in self._bare:
+                self._close(endpoint)
 
     def listen_failed(self, endpoint: Endpoint, error: str) -> None:
         """There is no socket; it is tried again when the interface changes."""
@@ -154,6 +169,7 @@ class Placement:
 
     def _close(self, endpoint: Endpoint) -> None:
         self._refused.pop(endpoint, None)
+        self._bare.discard(endpoint)
         if self._listening.pop(endpoint, None) is not None:
             self._turn.effects.append(Unlisten(endpoint))
 
