@@ -13,6 +13,7 @@ from typing import NoReturn
 from keepbus.cli import foreground, network_namespace, parent_scripts, preflight
 from keepbus.cli.compiling import compile_and_tell
 from keepbus.cli.rundir import add_run_dir
+from keepbus.cli.terminal import plural
 from keepbus.config import ipvs_drivers
 from keepbus.config.model import Configuration
 from keepbus.runtime import deployment, generation, privileges, rundir
@@ -184,8 +185,5 @@ def _deployment(
 
 
 def _contents(configuration: Configuration) -> str:
-    instances = len(configuration.vrrp.instances)
-    servers = len(configuration.ipvs.virtual_servers)
-    return (
-        f"{instances} VRRP instance{'s' * (instances != 1)}, {servers} virtual server{'s' * (servers != 1)}"
-    )
+    instances = plural(len(configuration.vrrp.instances), "VRRP instance")
+    return f"{instances}, {plural(len(configuration.ipvs.virtual_servers), 'virtual server')}"

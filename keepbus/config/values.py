@@ -269,7 +269,8 @@ def split_command(command: str) -> tuple[str, ...]:
                 argv.append("".join(current))
             current = None
             continue
-        current = [*(current or []), _piece(match)]
+        current = current or []
+        current.append(_piece(match))
     if quote:
         raise Invalid(f"the quote {quote} has no partner in the command")
     if current is not None:

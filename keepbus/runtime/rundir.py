@@ -63,7 +63,9 @@ def make(run_dir: Path) -> int:
     """Make the directory and hold it: the descriptor of its lock. Raises RunDirectoryError."""
     _check_length(run_dir)
     try:
-        run_dir.mkdir(mode=0o751, parents=True, exist_ok=True)
+        if not run_dir.is_dir():
+            run_dir.mkdir(mode=0o750, parents=True)
+            run_dir.chmod(0o751)  # as `bus` below; one that somebody else made has the modes that he wants
         lock = _hold(run_dir)
         for name, mode in _DIRECTORIES.items():
             (run_dir / name).mkdir(mode=mode, exist_ok=True)

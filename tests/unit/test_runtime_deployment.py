@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import os
 import shlex
 from dataclasses import replace
 from pathlib import Path
@@ -159,6 +160,22 @@ def test_the_run_directory_can_be_held_once(tmp_path: Path) -> None:
 def test_a_socket_path_that_is_too_long_is_refused(tmp_path: Path) -> None:
     with pytest.raises(rundir.RunDirectoryError, match="characters too long"):
         rundir.make(tmp_path / ("x" * 100))
+
+
+def test_a_group_that_is_given_the_listening_directory_gets_there_and_nowhere_else(tmp_path: Path) -> None:
+    """Decision 0401, whatever the umask of who starts the node."""
+    before = os.umask(0o077)
+    try:
+        os.close(rundir.make(tmp_path / "run"))
+        (tmp_path / "own").mkdir(mode=0o700)
+        os.close(rundir.make(tmp_path / "own"))
+    finally:
+        os.umask(before)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "run").iterdir() if path.is_dir()}
+    assert (tmp_path / "run").stat().st_mode & 0o777 == 0o751
+    assert modes.pop("bus") == 0o751
+    assert not any(mode & 0o027 for mode in modes.values())
+    assert (tmp_path / "own").stat().st_mode & 0o777 == 0o700, "an operator's own mode was changed"
 
 
 def test_a_run_directory_that_cannot_be_made_is_a_sentence(tmp_path: Path) -> None:
