@@ -17,7 +17,7 @@ _DAY_S = 86_400
 _FORMS = {8: "%H:%M:%S", 17: "%y-%m-%d %H:%M:%S", 19: "%Y-%m-%d %H:%M:%S"}
 """By their length."""
 _TIME_ONLY = 8
-_MOST_CHARACTERS = 64
+_MOST_OCTETS = 64
 
 
 class TimedReload:
@@ -84,13 +84,23 @@ class TimedReload:
             return
         self._seen, self._at_s = seen, 0
         try:
-            with open(self._path, encoding="utf-8") as opened:
-                text = opened.read(_MOST_CHARACTERS).strip()
-            self._at_s, self._daily = moment(text, now_s)
+            self._at_s, self._daily = moment(_text(self._path), now_s)
         except (OSError, ValueError) as reason:
             self._say(f"reload_time_file {self._path} is ignored: {reason}")
             return
         self._say(f"a reload comes at {time.strftime('%Y-%m-%d %H:%M:%S %Z', time.localtime(self._at_s))}")
+
+
+def _text(path: str) -> str:
+    """What the file begins with; never waits, though it be a FIFO. Raises OSError, ValueError."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        text = os.read(descriptor, _MOST_OCTETS).decode().strip()
+    finally:
+        os.close(descriptor)
+    if not text.isprintable():
+        raise ValueError("it holds characters that are no text")
+    return text
 
 
 def moment(text: str, now_s: float) -> tuple[int, bool]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -136,3 +138,19 @@ def test_a_reload_may_take_it_away_or_name_another_file(tmp_path: Path) -> None:
     stage.configure(3, reload_time_file=str(other))
     assert stage.reloads(range(20, 40)) == [30]
     assert stage.file.exists()
+
+
+def test_a_fifo_in_its_place_holds_up_nobody(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    os.mkfifo(stage.file)
+    signal.alarm(20)  # ends a test that waits for a writer
+    assert stage.reloads(range(5)) == []
+    signal.alarm(0)
+    assert stage.said[0].startswith(f"reload_time_file {stage.file} is ignored: `` is none of")
+
+
+def test_what_stands_in_it_reaches_no_terminal_raw(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    stage.file.write_text("\x1b[2J")
+    assert stage.reloads(range(5)) == []
+    assert stage.said == [f"reload_time_file {stage.file} is ignored: it holds characters that are no text"]
