@@ -19,7 +19,8 @@ MOST_HEAD_OCTETS = 16 * 1024
 MOST_BODY_OCTETS = 64 * 1024 * 1024
 _HEAD_END = b"\r\n\r\n"
 _STATUS = re.compile(rb"[^ \r\n]+ (\d{3})(?!\d)")
-_LENGTH = re.compile(rb"\r\nContent-Length:[ \t]*(\d{1,18})[ \t]*\r\n")
+_LENGTH = re.compile(rb"\r\nContent-Length:(.*?)\r\n")
+_MOST_DIGITS = 18
 
 
 class Answer:
@@ -85,8 +86,10 @@ class _Content:
         """Octets still to come; None without a Content-Length."""
 
     def read_head(self, head: bytes) -> None:
-        length = _LENGTH.search(head)
-        self._left = int(length[1]) if length else None
+        # The first one counts, and where it is no number there is none.
+        found = _LENGTH.search(head)
+        value = found[1].strip(b" \t") if found else b""
+        self._left = int(value) if value.isdigit() and len(value) <= _MOST_DIGITS else None
 
     def feed(self, octets: memoryview | bytes) -> None:
         if self._left is not None:
