@@ -7,7 +7,8 @@ Runs in User-Mode Linux, whose kernel has IPVS: the numbers are good for ratios 
 same requests, encoded before, one after the other, and waits for the answer of each: what the kernel costs.
 `driver` is keepbus's, encoding included; `ipvsadm -R` reads them from its standard input. `keepalived` and
 `keepbus-ipvs` are the time from the start of the process until the last destination is in the kernel, the
-start of Python and the reading of the configuration included. Needs linux.uml, keepalived and ipvsadm.
+start of Python and the reading of the configuration included. Each gets a network namespace of its own.
+Needs linux.uml, keepalived and ipvsadm.
 """
 
 from __future__ import annotations
