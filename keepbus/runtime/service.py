@@ -97,7 +97,7 @@ class Service:
         self.name = name
         self.run_dir: Path = self.options.run_dir
         self.started_wall_ns = time.time_ns()
-        os.umask(0o007)
+        os.umask(0o027)  # a group may listen, and change nothing (decision 0401)
         _die_with_parent()
         if not urgent:
             oom.volunteer()

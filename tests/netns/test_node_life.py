@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import signal
+import stat
 import subprocess
 import time
 from collections.abc import Iterator
@@ -31,6 +32,18 @@ from keepbus.runtime.deployment import templates
 pytestmark = needs_namespaces
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "swapping.md"
+
+SERVER = """
+virtual_server 198.51.100.1 80 {
+    protocol TCP
+    lvs_sched rr
+    lvs_method NAT
+    real_server 192.0.2.1 8081 {
+        TCP_CHECK {
+        }
+    }
+}
+"""
 
 
 @pytest.fixture(scope="module")
@@ -307,7 +320,8 @@ def test_every_service_holds_what_its_card_lists_and_no_more(namespace: str) -> 
     wanted = dict.fromkeys(SERVICES, 0) | {
         "vrrp": net_admin | net_raw, "ipvs": net_admin, "notify": setuid | setgid | kill,
     }  # fmt: skip
-    with node(namespace, configuration(100)) as made:
+    with node(namespace, configuration(100) + SERVER, "--ipvs-driver", "dry-run") as made:
+        made.hear("state/ipvs/virtual_server/", lambda _m: True, 10)
         for service, capabilities in wanted.items():
             status = Path(f"/proc/{made.pid(service)}/status").read_text(encoding="ascii")
             held = {
@@ -318,6 +332,10 @@ def test_every_service_holds_what_its_card_lists_and_no_more(namespace: str) -> 
                 only_to_start = sys_nice if service == "vrrp" else 0
                 assert held["Bnd"] == capabilities | only_to_start, service
                 assert "NoNewPrivs:\t1" in status
+        for path in made.run_dir.rglob("*"):  # 0401: a group may listen, and change nothing
+            mode = path.lstat().st_mode
+            if not stat.S_ISSOCK(mode) and not stat.S_ISLNK(mode):
+                assert not mode & 0o022, path
 
 
 @pytest.mark.skipif(not deployment.can_be_urgent(), reason="no real-time class here: nothing was tried")

@@ -175,6 +175,8 @@ class _Bound:
         self._path.parent.parent.mkdir(mode=0o751, parents=True, exist_ok=True)
         self._path.parent.mkdir(mode=0o750, exist_ok=True)
         self.socket.bind(f"ipc://{self._path}")
+        # To connect is to write; who may come this far is the directory's matter.
+        os.chmod(self._path, 0o770)
         return _identity(self._path)
 
 

@@ -98,7 +98,9 @@ def _make(path: str, gid: int) -> None:
         os.mkfifo(path, _MODE)
         return
     os.setegid(gid)
+    mask = os.umask(0)
     try:
         os.mkfifo(path, _GROUP_MODE)
     finally:
+        os.umask(mask)
         os.setegid(own)
