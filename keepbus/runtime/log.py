@@ -1,22 +1,23 @@
 """Log lines that never block the process that writes them.
 
-A line goes to standard error in one write. supervisord reads that pipe; when it does not (it is stopped, or
-the disk behind it hangs) lines are dropped and counted, because a log line is worth less than an advert.
+structlog makes the line; it goes to standard error in one write. supervisord reads that pipe; when it does
+not (it is stopped, or the disk behind it hangs) lines are dropped and counted, because a log line is worth
+less than an advert. structlog is imported with the first line: a restarted vrrp sends its first advert
+before it has anything to log.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import stat
 import sys
-import time
+from typing import TYPE_CHECKING, Any
 
-LEVELS = ("debug", "info", "warning", "error")
+if TYPE_CHECKING:
+    import structlog
+
 _WIDEST_LEVEL = len("warning")
 _WIDEST_SERVICE = len("watchdog")
-_COLOURS = {"debug": "2", "info": "32", "warning": "33", "error": "31"}
-"""Of the level's word on a terminal."""
 
 
 class Logger:
@@ -25,10 +26,10 @@ class Logger:
     def __init__(self, service: str, *, level: str = "info", as_json: bool = False) -> None:
         """Lines below `level` are dropped. Colour on a terminal, plain text otherwise, JSON when asked."""
         self._service = service
-        self._levels = LEVELS[LEVELS.index(level) :]
+        self._level = level
         self._as_json = as_json
-        self._coloured = sys.stderr.isatty()
         self._sink = Sink()
+        self._logger: structlog.typing.FilteringBoundLogger | None = None
 
     def debug(self, text: str, **fields: object) -> None:
         """For whoever works on keepbus."""
@@ -47,21 +48,36 @@ class Logger:
         self._say("error", text, fields)
 
     def _say(self, level: str, text: str, fields: dict[str, object]) -> None:
-        if level not in self._levels:
-            return
-        now_ns = time.time_ns()
-        moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now_ns // 1_000_000_000))
-        moment = f"{moment}.{now_ns // 1_000_000 % 1000:03d}Z"
+        if self._logger is None:
+            try:
+                self._logger = self._make()
+            except (ImportError, OSError):
+                # No descriptor, or no disk, to import it with: the next line tries again.
+                self._sink.lost += 1
+                return
+        getattr(self._logger, level)(text, **fields)
+
+    def _make(self) -> structlog.typing.FilteringBoundLogger:
+        import structlog
+
+        renderer: structlog.typing.Processor = plain
         if self._as_json:
-            about = {"timestamp": moment, "level": level, "service": self._service, "event": text}
-            self._sink.msg(json.dumps({**fields, **about}, default=str))
-            return
-        word = level.ljust(_WIDEST_LEVEL)
-        if self._coloured:
-            word = f"\033[{_COLOURS[level]}m{word}\033[0m"
-        pairs = "".join(f"  {key}={value}" for key, value in fields.items())
-        line = f"{moment} {word} {self._service.ljust(_WIDEST_SERVICE)} {text}{pairs}"
-        self._sink.msg(line.replace("\n", "\\n"))
+            renderer = structlog.processors.JSONRenderer()
+        elif sys.stderr.isatty():
+            renderer = structlog.dev.ConsoleRenderer()
+        structlog.configure(
+            processors=[
+                structlog.processors.add_log_level,
+                structlog.processors.TimeStamper(fmt="iso", utc=True),
+                structlog.processors.format_exc_info,
+                renderer,
+            ],
+            wrapper_class=structlog.make_filtering_bound_logger(self._level),
+            logger_factory=lambda *_: self._sink,
+            cache_logger_on_first_use=True,
+        )
+        logger: structlog.typing.FilteringBoundLogger = structlog.get_logger(service=self._service)
+        return logger
 
 
 class Sink:
@@ -85,3 +101,15 @@ class Sink:
             self.lost += 1
         else:
             self.lost = 0
+
+    debug = info = warning = error = critical = msg
+
+
+def plain(_logger: object, _method: str, fields: Any) -> str:
+    """A structlog renderer: moment, level, service, text, then fields, one line each."""
+    moment = str(fields.pop("timestamp"))[:23]
+    level = str(fields.pop("level")).ljust(_WIDEST_LEVEL)
+    service = str(fields.pop("service")).ljust(_WIDEST_SERVICE)
+    text = str(fields.pop("event"))
+    pairs = "".join(f"  {key}={value}" for key, value in fields.items())
+    return f"{moment}Z {level} {service} {text}{pairs}".replace("\n", "\\n")

@@ -13,7 +13,7 @@ SERVICES = ("hub", "vrrp", "checker", "ipvs", "notify", "watchdog", "audit")
 
 # A module of a service that does I/O says so by what it imports; everything else is core.
 IO_MODULES = {
-    "zmq", "socket", "asyncio", "time", "random", "os", "subprocess", "pyroute2", "select",
+    "zmq", "socket", "asyncio", "time", "random", "os", "subprocess", "pyroute2", "structlog", "select",
     "signal", "ssl", "threading", "mmap", "fcntl", "http", "ctypes", "selectors", "supervisor",
 }  # fmt: skip
 # The pure modules of keepbus that a core may use.
