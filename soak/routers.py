@@ -92,8 +92,6 @@ def _global(work: Path) -> str:
 global_defs {{
     router_id soak
     script_user root
-    # Else nobody puts the neighbours right when the worse of two masters hears the better one first.
-    vrrp_higher_prio_send_advert true
     enable_script_security
 }}
 vrrp_script fit {{

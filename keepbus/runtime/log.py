@@ -3,11 +3,12 @@
 structlog makes the line; it goes to standard error in one write. supervisord reads that pipe; when it does
 not (it is stopped, or the disk behind it hangs) lines are dropped and counted, because a log line is worth
 less than an advert. structlog is imported with the first line: a restarted vrrp sends its first advert
-before it has anything to log.
+before it has anything to log. A standby has the time to do it before.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 import sys
@@ -47,14 +48,17 @@ class Logger:
         """Something does not work until somebody does something."""
         self._say("error", text, fields)
 
+    def prepare(self) -> None:
+        """Import now what the first line would import, 80 ms long."""
+        # No descriptor, or no disk, to import it with: the next line tries again.
+        with contextlib.suppress(ImportError, OSError):
+            self._logger = self._logger or self._make()
+
     def _say(self, level: str, text: str, fields: dict[str, object]) -> None:
+        self.prepare()
         if self._logger is None:
-            try:
-                self._logger = self._make()
-            except (ImportError, OSError):
-                # No descriptor, or no disk, to import it with: the next line tries again.
-                self._sink.lost += 1
-                return
+            self._sink.lost += 1
+            return
         getattr(self._logger, level)(text, **fields)
 
     def _make(self) -> structlog.typing.FilteringBoundLogger:

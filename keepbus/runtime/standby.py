@@ -73,6 +73,7 @@ class Standby:
         loop.every(BEAT_NS, self._beat)
         loop.every(_REPEAT_NS, self._repeat)
         self._beat(0)
+        service.log.prepare()
         collector.settle()
         service.ready()
         _thread.start_new_thread(_await, (self._lock, free))

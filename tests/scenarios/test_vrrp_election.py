@@ -237,7 +237,7 @@ def test_m3_m4_priority_0_in_master() -> None:
 
 
 def test_m5_higher_priority_in_master() -> None:
-    router = Router()
+    router = Router(higher_prio_send_advert=False)
     start = router.become_master()
     scene = router.at(start + 0.4, advert(101, LOWER, at=start + 0.4))
     assert router.state is BACKUP

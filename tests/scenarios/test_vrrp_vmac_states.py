@@ -143,7 +143,7 @@ def test_up_then_advert_and_down_after_the_addresses() -> None:
     heard = advert(200, at=seconds + 0.5)._replace(endpoint=ON_VMAC)
     scene = node.at(seconds + 0.5, heard)
     assert node.instance.state is VrrpState.BACKUP
-    assert kinds(scene) == [Remove, Ask]
+    assert kinds(scene) == [Advertise, Remove, Ask]  # the advert: 0114
     assert asked(scene) == ["vrrp.51 down"]
 
 

@@ -223,7 +223,8 @@ class VrrpInstance:
     virtual_addresses_excluded: tuple[VirtualAddress, ...] = ()
     garp: GratuitousArp = GratuitousArp()
     lower_prio_no_advert: bool = False
-    higher_prio_send_advert: bool = False
+    higher_prio_send_advert: bool | None = None
+    """None: a master yields with one more advert only when silence had made it master."""
     down_timer_adverts: int = 3
     skip_check_adv_addr: bool = False
     owner_ignore_adverts: bool = False

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from keepbus.contracts.vrrp import VrrpState
 from keepbus.runtime.machine import Log
-from keepbus_vrrp import family, ipv6, tracking
+from keepbus_vrrp import accession, family, ipv6, tracking
 from keepbus_vrrp.instance import Instance
 from keepbus_vrrp.packet import Advert
 from keepbus_vrrp.sentences import seconds
@@ -172,7 +172,7 @@ def _yield(instance: Instance, advert: Advert, _content: bytes, at_ns: int) -> N
         "master_address": source,
         "master_priority": str(advert.priority),
     }
-    if instance.config.higher_prio_send_advert:
+    if accession.yields_with_a_word(instance):
         instance.advertise()
     if advert.interval_us != instance.master_interval_us:
         instance.master_interval_us = advert.interval_us  # L2
@@ -193,7 +193,8 @@ def _contest(instance: Instance, advert: Advert, content: bytes, at_ns: int) -> 
 
 def _correct(instance: Instance, advert: Advert, _content: bytes, at_ns: int) -> None:
     """M7, M10: a worse master; it and the neighbours whom it told are put right."""
-    if instance.rivals.heard(advert, at_ns):
+    last_word = accession.is_last_word(instance, advert.source, at_ns)
+    if not last_word and instance.rivals.heard(advert, at_ns):
         _yield_unheard(instance, advert)
         return
     if not instance.config.lower_prio_no_advert:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from keepbus.config.model import FOREVER_S, VirtualAddress, VrrpInstance
 from keepbus.contracts.vrrp import VrrpState
 from keepbus.runtime.machine import Log
-from keepbus_vrrp import confirmation, publication, refreshing, takeover, tracking, vmac
+from keepbus_vrrp import accession, confirmation, publication, refreshing, takeover, tracking, vmac
 from keepbus_vrrp.adverts import Adverts
 from keepbus_vrrp.announce import Announcer, Frame, announce_source, frames
 from keepbus_vrrp.counters import Counters
@@ -99,6 +99,7 @@ class Instance(Series):
         """What the running timer of a backup was started with."""
         self.wait_cause = ""
         """Why a backup waits, if not simply for the next advert."""
+        self.accession = accession.Accession()
         self.preempt_at_ns = 0
         self.passed_over_at_ns = 0
         """Of the last advert that was worse than ours, while the timer ran on (B5)."""
@@ -219,6 +220,7 @@ class Instance(Series):
     def become_master(self, cause: str, inputs: dict[str, str]) -> None:
         """Advert, addresses, then (when the kernel has confirmed them) announcements (M14)."""
         self.rivalry.end(self)
+        self.accession = accession.of(self)
         self._transition(VrrpState.MASTER, cause, inputs)
         self.state = VrrpState.MASTER
         self._reign()
