@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from keepbus_vrrp.effects import Advertise
 from vrrp_router import HIGHER, LOWER, Router, advert, announced, on_wire, priorities
 
 from keepbus.contracts.vrrp import Conflict, VrrpState
@@ -29,6 +30,8 @@ def test_m5_a_master_made_by_silence_yields_with_one_more_advert() -> None:
     assert router.state is BACKUP
     assert on_wire(scene)[-2:] == ["advert", "remove"]
     assert priorities(scene)[-1] == 100
+    (word,) = [e for e in scene if isinstance(e, Advertise)][-1:]
+    assert (word.addresses, word.lease_end_ns) == ((), 0), "it renews nothing"
     # It follows now, without a word.
     assert on_wire(router.at(start + 10.4, advert(200, at=start + 10.4))) == []
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from keepbus_vrrp.effects import Advertise
 from keepbus_vrrp.timers import NS_PER_US
 
 if TYPE_CHECKING:
@@ -29,10 +30,14 @@ def of(instance: Instance) -> Accession:
     return Accession(instance.master_source, from_silence=not instance.wait_cause)
 
 
-def yields_with_a_word(instance: Instance) -> bool:
-    """True when this master is to send one more advert before it follows a better one."""
+def say_last_word(instance: Instance) -> None:
+    """Before this master follows a better one: one more advert, if it is to send one. It proves nothing any
+    more, so that the lease is not renewed."""
     configured = instance.config.higher_prio_send_advert
-    return instance.accession.from_silence if configured is None else configured
+    if instance.accession.from_silence if configured is None else configured:
+        instance.counters.adverts_sent += 1
+        copies = instance.adverts.of(instance.effective_priority, instance.source, instance.turn.wall_ns)
+        instance.turn.effects.append(Advertise(instance.key, instance.ear.way_out, copies))
 
 
 def is_last_word(instance: Instance, source: bytes, at_ns: int) -> bool:

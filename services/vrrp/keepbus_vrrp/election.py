@@ -172,8 +172,7 @@ def _yield(instance: Instance, advert: Advert, _content: bytes, at_ns: int) -> N
         "master_address": source,
         "master_priority": str(advert.priority),
     }
-    if accession.yields_with_a_word(instance):
-        instance.advertise()
+    accession.say_last_word(instance)
     if advert.interval_us != instance.master_interval_us:
         instance.master_interval_us = advert.interval_us  # L2
     instance.take_master(advert.source, advert.priority)
