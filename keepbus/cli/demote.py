@@ -31,7 +31,11 @@ def run(options: argparse.Namespace) -> int:
     """0 when every instance obeyed, 1 when one did not or is not known, 2 when there was nobody to ask."""
     run_dir: Path = options.run_dir
     try:
+        if options.instances and options.all:
+            return _refuse("name instances or take --all, not both")
         names = options.instances or _instances(run_dir)
+        if not names:
+            return _refuse(f"the node in {run_dir} has no instances")
         if not options.instances and not options.all:
             return _refuse(f"name an instance, or take --all: {', '.join(names)}")
         return _ask(run_dir, dict.fromkeys(names), undo=options.undo)

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from keepbus.bus.client import listen_address
-from keepbus.cli import up
+from keepbus.cli import demote, up
 from keepbus.cli.__main__ import main
 from keepbus.config.model import Configuration
 from keepbus.runtime import generation, privileges, rundir
@@ -218,3 +218,16 @@ def test_a_number_of_transitions_that_is_none(capsys: pytest.CaptureFixture[str]
     status, text = said(capsys, ["explain", "--number", "two", "VI_1"])
     assert status == 2
     assert text.endswith("a number of transitions expected, not two\n")
+
+
+def test_demote_of_some_and_of_all(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status, text = said(capsys, ["demote", "-r", tmp_path, "VI_1", "--all"])
+    assert (status, text) == (2, "keepbus: name instances or take --all, not both\n")
+
+
+def test_demote_where_there_is_nobody(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(demote, "collect", lambda *_: {})
+    status, text = said(capsys, ["demote", "-r", tmp_path, "--all"])
+    assert (status, text) == (2, f"keepbus: the node in {tmp_path} has no instances\n")
