@@ -22,7 +22,8 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from keepbus.config.model import Check, CheckerSection, CheckKind, Configuration, StatusRange, Url
+from keepbus.config.model.checker import Check, CheckerSection, CheckKind, StatusRange, Url
+from keepbus.config.model.configuration import Configuration
 from keepbus.runtime import generation
 
 HERE = Path(__file__).resolve().parent

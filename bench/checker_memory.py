@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 
 from bench.checker_cost import World, build, keepalived, keepbus
-from keepbus.config.model import CheckKind
+from keepbus.config.model.checker import CheckKind
 
 DELAY_S = 10
 LONGEST_S = 60.0

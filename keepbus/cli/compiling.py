@@ -11,7 +11,7 @@ from keepbus.cli.findings import render
 from keepbus.cli.terminal import Paint, colour_wanted
 from keepbus.config import ipvs_drivers
 from keepbus.config.compiler import compile_file
-from keepbus.config.model import Configuration
+from keepbus.config.model.configuration import Configuration
 
 _MODPROBE_TIMEOUT_S = 5.0
 

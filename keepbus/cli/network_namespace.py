@@ -10,7 +10,7 @@ import ctypes
 import os
 from pathlib import Path
 
-from keepbus.config.model import GlobalDefs
+from keepbus.config.model.configuration import GlobalDefs
 from keepbus.runtime import generation
 
 _NAMED = Path("/run/netns")

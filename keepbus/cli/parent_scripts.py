@@ -10,7 +10,8 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-from keepbus.config.model import GlobalDefs, Script
+from keepbus.config.model.configuration import GlobalDefs
+from keepbus.config.model.scripts import Script
 from keepbus.runtime import generation
 from keepbus.runtime.scripts import identity, security
 from keepbus.runtime.scripts.processes import environment

@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 
-from keepbus.config.model import Configuration
+from keepbus.config.model.configuration import Configuration
 
 
 def interfaces() -> frozenset[str]:

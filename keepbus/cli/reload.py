@@ -16,7 +16,7 @@ from keepbus.cli.bus import Ear, NoNode, require_hub
 from keepbus.cli.compiling import compile_and_tell
 from keepbus.cli.rundir import add_run_dir
 from keepbus.cli.terminal import clean
-from keepbus.config.model import Configuration
+from keepbus.config.model.configuration import Configuration
 from keepbus.contracts.common import Status
 from keepbus.runtime import generation, rundir
 from keepbus.runtime.supervisord import SupervisordError, call

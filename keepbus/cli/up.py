@@ -15,7 +15,7 @@ from keepbus.cli.compiling import compile_and_tell
 from keepbus.cli.rundir import add_run_dir
 from keepbus.cli.terminal import plural
 from keepbus.config import ipvs_drivers
-from keepbus.config.model import Configuration
+from keepbus.config.model.configuration import Configuration
 from keepbus.runtime import deployment, generation, privileges, rundir
 
 ABOUT = "run a node in the foreground, until SIGTERM or Ctrl-C"

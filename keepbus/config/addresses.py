@@ -9,7 +9,7 @@ from typing import Any
 
 from keepbus.config.keywords import Row, grammar
 from keepbus.config.kinds import KINDS
-from keepbus.config.model import FOREVER_S, VirtualAddress
+from keepbus.config.model.vrrp import FOREVER_S, VirtualAddress
 from keepbus.config.reader import TableReader
 from keepbus.config.syntax import Statement
 from keepbus.config.values import Invalid, peer

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from keepbus.config.diagnostics import At, Findings
-from keepbus.config.model import AddressFamily, Authentication, AuthHmac, AuthType, HmacKey, HmacMode
+from keepbus.config.model.vrrp import AddressFamily, Authentication, AuthHmac, AuthType, HmacKey, HmacMode
 from keepbus.config.reader import Fields
 
 _PASSWORD_OCTETS = 8

@@ -10,23 +10,22 @@ from typing import Any
 from keepbus.config import pcre2
 from keepbus.config.check_values import FileWeight
 from keepbus.config.keywords import OWN
-from keepbus.config.model import (
+from keepbus.config.model.checker import (
     Check,
     CheckKind,
-    CheckUse,
     DnsQuestion,
     MiscCommand,
     PluginCheck,
     PluginSetting,
     Regex,
-    Script,
     StatusRange,
     TlsClient,
     TrackedFile,
     UdpExchange,
     Url,
-    family_of,
 )
+from keepbus.config.model.ipvs import CheckUse, family_of
+from keepbus.config.model.scripts import Script
 from keepbus.config.reader import Fields, TableReader
 from keepbus.config.syntax import Statement
 

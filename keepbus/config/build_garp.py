@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from keepbus.config.model import GratuitousArp
+from keepbus.config.model.vrrp import GratuitousArp
 from keepbus.config.reader import Fields
 
 _FIELDS = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from keepbus.config.model import GarpGroup
+from keepbus.config.model.vrrp import GarpGroup
 from keepbus.config.reader import Fields, TableReader
 from keepbus.config.syntax import Statement
 from keepbus.config.values import Invalid, interface

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from keepbus.config.diagnostics import Note
 from keepbus.config.ipvs_values import group_member
-from keepbus.config.model import GroupMember
+from keepbus.config.model.ipvs import GroupMember
 from keepbus.config.reader import TableReader
 from keepbus.config.syntax import Statement
 from keepbus.config.values import Invalid

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from keepbus.config.model import InterfaceDelay, TrackerKind, VrrpInstance
+from keepbus.config.model.tracking import TrackerKind
+from keepbus.config.model.vrrp import InterfaceDelay, VrrpInstance
 from keepbus.config.reader import TableReader
 from keepbus.config.syntax import Statement
 from keepbus.config.values import Invalid, interface, seconds

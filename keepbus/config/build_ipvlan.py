@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from keepbus.config.build_transport import family_of
 from keepbus.config.build_vmac import free_name
 from keepbus.config.diagnostics import Findings
-from keepbus.config.model import AddressFamily, Ipvlan, IpvlanFlag, VirtualAddress
+from keepbus.config.model.vrrp import AddressFamily, Ipvlan, IpvlanFlag, VirtualAddress
 from keepbus.config.vmac_values import IpvlanWords
 
 if TYPE_CHECKING:

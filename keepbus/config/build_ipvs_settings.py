@@ -8,7 +8,8 @@ from typing import Any
 
 from keepbus.config import ipvs_drivers
 from keepbus.config.diagnostics import Findings
-from keepbus.config.model import IpvsSection, SyncDaemon, VirtualServer, VrrpInstance, family_of
+from keepbus.config.model.ipvs import IpvsSection, SyncDaemon, VirtualServer, family_of
+from keepbus.config.model.vrrp import VrrpInstance
 from keepbus.config.reader import Fields, TableReader
 from keepbus.config.syntax import Statement
 

@@ -7,18 +7,10 @@ import os
 from collections.abc import Iterable, Iterator
 
 from keepbus.config.difference import endpoint
-from keepbus.config.model import (
-    Fifo,
-    GlobalDefs,
-    Mail,
-    NotifyKind,
-    NotifySection,
-    NotifyTarget,
-    RealServer,
-    VirtualServer,
-    VrrpSection,
-    real_server_name,
-)
+from keepbus.config.model.configuration import GlobalDefs
+from keepbus.config.model.ipvs import RealServer, VirtualServer
+from keepbus.config.model.notify import Fifo, Mail, NotifyKind, NotifySection, NotifyTarget, real_server_name
+from keepbus.config.model.vrrp import VrrpSection
 from keepbus.config.reader import Fields
 
 _SMTP_PORT = 25

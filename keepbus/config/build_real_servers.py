@@ -8,7 +8,7 @@ from typing import Any
 
 from keepbus.config.build_checks import Checks
 from keepbus.config.ipvs_values import Method, address_port
-from keepbus.config.model import Forwarding, RealServer, SorryServer, family_of
+from keepbus.config.model.ipvs import Forwarding, RealServer, SorryServer, family_of
 from keepbus.config.reader import Fields, TableReader
 from keepbus.config.syntax import Statement
 from keepbus.config.values import Invalid

@@ -7,7 +7,7 @@ from typing import Any
 
 from keepbus.config.build_real_servers import Place
 from keepbus.config.diagnostics import Findings
-from keepbus.config.model import GroupMember, Protocol, RealServer
+from keepbus.config.model.ipvs import GroupMember, Protocol, RealServer
 from keepbus.config.reader import Fields
 
 _DEFAULT_PERSISTENCE_S = 360

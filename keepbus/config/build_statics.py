@@ -8,7 +8,7 @@ from dataclasses import replace
 from keepbus.config.addresses import read_addresses
 from keepbus.config.build_routes import read_routes
 from keepbus.config.build_rules import RuleReader
-from keepbus.config.model import Statics, VrrpInstance
+from keepbus.config.model.vrrp import Statics, VrrpInstance
 from keepbus.config.reader import Fields, TableReader
 from keepbus.config.syntax import Statement
 

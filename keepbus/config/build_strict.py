@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 
 from keepbus.config.diagnostics import At, Findings
-from keepbus.config.model import AddressFamily, HmacMode, InitialState, VrrpInstance
+from keepbus.config.model.vrrp import AddressFamily, HmacMode, InitialState, VrrpInstance
 from keepbus.config.reader import Fields
 
 _OWNER = 255

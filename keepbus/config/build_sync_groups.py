@@ -11,7 +11,8 @@ from collections.abc import Collection, Iterable
 
 from keepbus.config.build_tracking import GroupTracking, Trackables, join
 from keepbus.config.diagnostics import Note
-from keepbus.config.model import NotifyKind, NotifyTarget, SyncGroup, VrrpInstance
+from keepbus.config.model.notify import NotifyKind, NotifyTarget
+from keepbus.config.model.vrrp import SyncGroup, VrrpInstance
 from keepbus.config.reader import Fields, TableReader
 from keepbus.config.syntax import Statement
 

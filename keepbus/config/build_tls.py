@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from keepbus.config.model import TlsClient
+from keepbus.config.model.checker import TlsClient
 from keepbus.config.reader import TableReader
 from keepbus.config.syntax import Statement
 

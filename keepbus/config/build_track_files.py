@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from keepbus.config.check_values import FileWeight
 from keepbus.config.diagnostics import Note
-from keepbus.config.model import TrackedFile
+from keepbus.config.model.checker import TrackedFile
 from keepbus.config.reader import TableReader
 from keepbus.config.syntax import Statement
 

@@ -15,16 +15,10 @@ from keepbus.config.check_values import FileWeight
 from keepbus.config.diagnostics import Findings, Note
 from keepbus.config.keywords import grammar
 from keepbus.config.kinds import KINDS
-from keepbus.config.model import (
-    ParamMatch,
-    Script,
-    Track,
-    TrackedFile,
-    TrackerKind,
-    TrackProcess,
-    TrackScript,
-    VrrpInstance,
-)
+from keepbus.config.model.checker import TrackedFile
+from keepbus.config.model.scripts import Script
+from keepbus.config.model.tracking import ParamMatch, Track, TrackerKind, TrackProcess, TrackScript
+from keepbus.config.model.vrrp import VrrpInstance
 from keepbus.config.reader import Fields, TableReader
 from keepbus.config.syntax import Statement
 from keepbus.config.values import Invalid

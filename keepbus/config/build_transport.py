@@ -12,7 +12,7 @@ from typing import Any
 
 from keepbus.config import values
 from keepbus.config.diagnostics import Findings
-from keepbus.config.model import AddressFamily, ChecksumForm, UnicastPeer, VirtualAddress
+from keepbus.config.model.vrrp import AddressFamily, ChecksumForm, UnicastPeer, VirtualAddress
 from keepbus.config.reader import Fields, TableReader
 from keepbus.config.syntax import Statement
 from keepbus.config.values import Invalid

@@ -12,7 +12,7 @@ from keepbus.config.build_real_servers import Place, RealServers, marked_family,
 from keepbus.config.build_service_settings import ServiceSettings
 from keepbus.config.diagnostics import Findings, Note
 from keepbus.config.ipvs_values import Method, fwmark
-from keepbus.config.model import (
+from keepbus.config.model.ipvs import (
     Forwarding,
     GroupMember,
     Protocol,

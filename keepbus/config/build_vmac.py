@@ -11,7 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from keepbus.config.diagnostics import At, Findings
-from keepbus.config.model import AddressFamily, TrackerKind, VirtualAddress, VirtualMac, VrrpInstance
+from keepbus.config.model.tracking import TrackerKind
+from keepbus.config.model.vrrp import AddressFamily, VirtualAddress, VirtualMac, VrrpInstance
 from keepbus.config.vmac_values import VmacWords
 
 if TYPE_CHECKING:

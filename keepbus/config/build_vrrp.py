@@ -30,12 +30,8 @@ from keepbus.config.build_transport import (
 )
 from keepbus.config.build_vmac import claim_names, place_on_vmacs
 from keepbus.config.diagnostics import Findings, Note
-from keepbus.config.model import (
-    InitialState,
-    NotifyTarget,
-    VirtualAddress,
-    VrrpInstance,
-)
+from keepbus.config.model.notify import NotifyTarget
+from keepbus.config.model.vrrp import InitialState, VirtualAddress, VrrpInstance
 from keepbus.config.reader import Fields, TableReader
 from keepbus.config.syntax import Statement
 

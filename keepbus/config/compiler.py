@@ -28,13 +28,9 @@ from keepbus.config.build_vrrp import build_instances
 from keepbus.config.diagnostics import Diagnostic, Findings, Severity
 from keepbus.config.iproute_names import look_in
 from keepbus.config.keywords import knows
-from keepbus.config.model import (
-    CheckerSection,
-    Configuration,
-    GlobalDefs,
-    VrrpInstance,
-    VrrpSection,
-)
+from keepbus.config.model.checker import CheckerSection
+from keepbus.config.model.configuration import Configuration, GlobalDefs
+from keepbus.config.model.vrrp import VrrpInstance, VrrpSection
 from keepbus.config.reader import Fields, TableReader
 from keepbus.config.source import Reader, Source
 from keepbus.config.syntax import Statement, parse

@@ -9,7 +9,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Collection, Iterator
 
-from keepbus.config.model import Check, RealServer, VrrpInstance
+from keepbus.config.model.checker import Check
+from keepbus.config.model.ipvs import RealServer
+from keepbus.config.model.vrrp import VrrpInstance
 
 INSTANCE_REMOVED = (
     "if MASTER here: it sends priority 0 and gives up its addresses, so a peer takes over at once"

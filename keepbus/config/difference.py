@@ -16,7 +16,7 @@ from functools import cache
 from typing import Any
 
 from keepbus.config.keywords import Path, blocks
-from keepbus.config.model import Script
+from keepbus.config.model.scripts import Script
 
 NOT_SHOWN = "(not shown)"
 NONE = "none"

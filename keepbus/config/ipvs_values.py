@@ -6,7 +6,7 @@ import ipaddress
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from keepbus.config.model import (
+from keepbus.config.model.ipvs import (
     Forwarding,
     GroupMember,
     Protocol,

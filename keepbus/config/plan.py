@@ -18,18 +18,11 @@ from typing import Any, TypeVar
 from keepbus.config import consequences
 from keepbus.config.difference import FieldChange, differences, endpoint, words
 from keepbus.config.keywords import Path
-from keepbus.config.model import (
-    Check,
-    Configuration,
-    GlobalDefs,
-    NotifyKind,
-    NotifyTarget,
-    RealServer,
-    Statics,
-    VirtualAddress,
-    VirtualServer,
-    VrrpInstance,
-)
+from keepbus.config.model.checker import Check
+from keepbus.config.model.configuration import Configuration, GlobalDefs
+from keepbus.config.model.ipvs import RealServer, VirtualServer
+from keepbus.config.model.notify import NotifyKind, NotifyTarget
+from keepbus.config.model.vrrp import Statics, VirtualAddress, VrrpInstance
 
 ThingT = TypeVar("ThingT")
 _HELD = ("virtual_addresses", "virtual_addresses_excluded", "virtual_routes", "virtual_rules")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from keepbus.config.check_values import file_weight
-from keepbus.config.model import ParamMatch
+from keepbus.config.model.tracking import ParamMatch
 from keepbus.config.values import Invalid
 
 _MATCHES = {"initial": ParamMatch.INITIAL, "partial": ParamMatch.PARTIAL}

@@ -13,7 +13,9 @@ from dataclasses import replace
 from fractions import Fraction
 from functools import cache
 
-from keepbus.config.model import FOREVER_S, Script, StatusRange
+from keepbus.config.model.checker import StatusRange
+from keepbus.config.model.scripts import Script
+from keepbus.config.model.vrrp import FOREVER_S
 
 
 class Invalid(ValueError):

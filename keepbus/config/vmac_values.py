@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from keepbus.config.iproute_names import number
-from keepbus.config.model import IpvlanFlag
+from keepbus.config.model.vrrp import IpvlanFlag
 from keepbus.config.values import Invalid, integer, interface
 
 _MAC = re.compile(r"[0-9A-Fa-f]{1,2}(:[0-9A-Fa-f]{1,2}){4,5}")

@@ -12,10 +12,12 @@ import os
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 
-from keepbus.config import model
 from keepbus.contracts.schema import SchemaError, from_plain, to_sparse
+
+if TYPE_CHECKING:
+    from keepbus.config.model.configuration import Configuration
 
 SectionT = TypeVar("SectionT")
 
@@ -29,7 +31,7 @@ class NoConfigurationError(Exception):
 
 def write(
     run_dir: Path,
-    configuration: model.Configuration,
+    configuration: Configuration,
     source: Path,
     config_id: str = "",
     ipvs_driver: str = "",
@@ -80,18 +82,16 @@ def load(run_dir: Path, section: str, cls: type[SectionT]) -> tuple[int, Section
         ) from None
 
 
-def load_all(run_dir: Path) -> tuple[int, model.Configuration]:
+def load_all(run_dir: Path) -> tuple[int, Configuration]:
     """The current generation's number and the whole of it; raises NoConfigurationError."""
+    # Here, because no service has a use for the model of another.
+    from keepbus.config.model.configuration import Configuration
+
     current = run_dir / "config" / "current"
     try:
         directory = current.resolve(strict=True)
-        return int(directory.name), model.Configuration(
-            global_defs=_read(directory, "global_defs", model.GlobalDefs),
-            vrrp=_read(directory, "vrrp", model.VrrpSection),
-            checker=_read(directory, "checker", model.CheckerSection),
-            ipvs=_read(directory, "ipvs", model.IpvsSection),
-            notify=_read(directory, "notify", model.NotifySection),
-        )
+        sections = {name: _read(directory, name, cls) for name, cls in get_type_hints(Configuration).items()}
+        return int(directory.name), Configuration(**sections)
     except FileNotFoundError:
         raise NoConfigurationError(_absent(run_dir)) from None
     except PermissionError:

@@ -22,6 +22,8 @@ print(*(each.rpartition(".")[2] for each in sys.modules if each.startswith("keep
         ("watchdog", set()),
         ("ipvs", {"ipvs", "scripts"}),
         ("notify", {"notify", "scripts"}),
+        ("vrrp", {"vrrp", "routes", "scripts", "tracking"}),
+        ("checker", {"checker", "scripts", "tracking"}),
     ],
 )
 def test_a_service_loads_its_own_part_of_the_model(name: str, parts: set[str]) -> None:

@@ -14,7 +14,7 @@ from keepbus_vrrp.checksum import ones_complement_sum
 from keepbus_vrrp.family import IPV4, IPV6, Family, pack, text
 from keepbus_vrrp.refusal import Refused
 
-from keepbus.config.model import ChecksumForm
+from keepbus.config.model.vrrp import ChecksumForm
 
 VECTORS = json.loads((Path(__file__).parent / "vrrp-vectors.json").read_text(encoding="utf-8"))["vectors"]
 BY_NAME = {vector["name"]: vector for vector in VECTORS}

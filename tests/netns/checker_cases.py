@@ -32,7 +32,8 @@ from checker_characters import (
 from checker_peers import dns_answer, smtp
 from checker_servers import HELLO, Behaviour, answer, page, reset, tls_context
 
-from keepbus.config.model import CheckKind, MiscCommand, Regex, Script, TrackedFile
+from keepbus.config.model.checker import CheckKind, MiscCommand, Regex, TrackedFile
+from keepbus.config.model.scripts import Script
 
 CHARACTERS = ("good", "refusing", "slow", "hanging", "half-closing", "garbage", "10 MB")
 FOLLOWED = (CheckKind.FILE_CHECK, CheckKind.BFD_CHECK)

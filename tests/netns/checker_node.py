@@ -14,7 +14,8 @@ from typing import Any
 import zmq
 
 from keepbus.bus.client import Listener
-from keepbus.config.model import Check, CheckerSection, Configuration
+from keepbus.config.model.checker import Check, CheckerSection
+from keepbus.config.model.configuration import Configuration
 from keepbus.contracts.checker import CheckVerdict
 from keepbus.contracts.message import Message
 from keepbus.runtime import generation

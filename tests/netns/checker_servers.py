@@ -18,7 +18,7 @@ import keepbus_checker.machine
 from keepbus_checker.machine import Machine
 from keepbus_checker.shell import Shell
 
-from keepbus.config.model import Check, CheckerSection, CheckKind, StatusRange, Url
+from keepbus.config.model.checker import Check, CheckerSection, CheckKind, StatusRange, Url
 from keepbus.contracts.checker import CheckVerdict, ProbeFailed
 from keepbus.runtime.loop import Loop
 from keepbus.runtime.machine import Configured, Publish

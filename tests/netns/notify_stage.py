@@ -16,7 +16,9 @@ from typing import Any
 import zmq
 
 from keepbus.bus.client import Listener, Speaker, listen_address
-from keepbus.config.model import Configuration, Fifo, Mail, NotifySection, NotifyTarget, Script
+from keepbus.config.model.configuration import Configuration
+from keepbus.config.model.notify import Fifo, Mail, NotifySection, NotifyTarget
+from keepbus.config.model.scripts import Script
 from keepbus.contracts.common import Service
 from keepbus.contracts.notify import ScriptRun
 from keepbus.contracts.vrrp import Instance, Transition, VrrpState

@@ -24,7 +24,7 @@ from checker_servers import check, page
 
 from keepbus.bus.client import Speaker, speak_address
 from keepbus.bus.codec import encode_header
-from keepbus.config.model import Check, CheckKind, DnsQuestion, UdpExchange
+from keepbus.config.model.checker import Check, CheckKind, DnsQuestion, UdpExchange
 from keepbus.contracts.bfd import Session
 from keepbus.contracts.checker import CheckVerdict
 from keepbus.contracts.message import Header

@@ -11,7 +11,7 @@ import pytest
 from checker_node import Node
 from checker_servers import HELLO, Server, answer, check
 
-from keepbus.config.model import CheckKind
+from keepbus.config.model.checker import CheckKind
 from keepbus.contracts.checker import CheckVerdict, Verdict
 
 TCP = CheckKind.TCP_CHECK

@@ -16,7 +16,8 @@ import pytest
 from checker_peers import UdpServer, dns_answer, smtp
 from checker_servers import Checker, Server, check
 
-from keepbus.config.model import Check, CheckKind, DnsQuestion, MiscCommand, Script, TrackedFile, UdpExchange
+from keepbus.config.model.checker import Check, CheckKind, DnsQuestion, MiscCommand, TrackedFile, UdpExchange
+from keepbus.config.model.scripts import Script
 from keepbus.contracts.checker import Verdict
 
 UP, DOWN, UNKNOWN = Verdict.UP, Verdict.DOWN, Verdict.UNKNOWN

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from checker_servers import Checker, check, page
 
-from keepbus.config.model import Check, CheckKind
+from keepbus.config.model.checker import Check, CheckKind
 from keepbus.contracts.checker import Verdict
 
 pytestmark = pytest.mark.skipif(

@@ -25,7 +25,7 @@ from checker_servers import (
 from keepbus_checker.effects import AbortProbe, StartProbe, StartProbes
 from keepbus_checker.shell import Shell
 
-from keepbus.config.model import Check, CheckKind, StatusRange
+from keepbus.config.model.checker import Check, CheckKind, StatusRange
 from keepbus.contracts.checker import Verdict
 from keepbus.runtime.loop import Loop
 

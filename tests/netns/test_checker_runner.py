@@ -16,7 +16,8 @@ import pytest
 from checker_node import Node
 from checker_servers import check
 
-from keepbus.config.model import Check, CheckKind, MiscCommand, Script
+from keepbus.config.model.checker import Check, CheckKind, MiscCommand
+from keepbus.config.model.scripts import Script
 from keepbus.contracts.checker import Verdict
 
 needs_root = pytest.mark.skipif(

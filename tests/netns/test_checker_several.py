@@ -10,7 +10,7 @@ from checker_node import Node
 from checker_servers import HELLO, Server, answer, check
 from keepbus_checker.share import Share
 
-from keepbus.config.model import CheckKind
+from keepbus.config.model.checker import CheckKind
 from keepbus.contracts.checker import Verdict
 
 

@@ -13,7 +13,7 @@ from checker_authority import Authority
 from checker_servers import HELLO, Checker, Server, answer, check
 from keepbus_checker.effects import StartProbes
 
-from keepbus.config.model import CheckKind, TlsClient, Url
+from keepbus.config.model.checker import CheckKind, TlsClient, Url
 from keepbus.contracts.checker import Certificate, CertificateExpiring, Verdict
 
 DAY_NS = 86_400_000_000_000

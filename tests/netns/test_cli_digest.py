@@ -19,7 +19,7 @@ from keepbus_checker.answer import Answer, request
 
 from keepbus.cli.__main__ import main
 from keepbus.cli.digest import Target, _request, _server_name, parse
-from keepbus.config.model import StatusRange, Url
+from keepbus.config.model.checker import StatusRange, Url
 
 BODY = b"hello\n" * 1000
 PLAIN = b"HTTP/1.0 200 OK\r\nServer: t\r\n\r\n" + BODY

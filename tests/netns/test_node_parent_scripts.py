@@ -10,7 +10,8 @@ import pytest
 from node_harness import configuration, needs_namespaces, node, wire
 
 from keepbus.cli.parent_scripts import before_services
-from keepbus.config.model import GlobalDefs, Script
+from keepbus.config.model.configuration import GlobalDefs
+from keepbus.config.model.scripts import Script
 
 pytestmark = needs_namespaces
 

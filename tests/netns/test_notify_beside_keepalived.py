@@ -21,7 +21,8 @@ from keepbus_vrrp.machine import Machine as Vrrp
 from keepbus_vrrp.netlink import IFF_RUNNING, IFF_UP, AddressMessage, LinkMessage
 from vrrp_nodes import KEEPALIVED, Keepalived, instance, vrrp_instance, wait_for
 
-from keepbus.config.model import Fifo, NotifySection, SyncGroup, VrrpSection
+from keepbus.config.model.notify import Fifo, NotifySection
+from keepbus.config.model.vrrp import SyncGroup, VrrpSection
 from keepbus.contracts.message import Header, Message, topic_of
 from keepbus.runtime.machine import BusMessage, Configured, Event, Publish, StopRequested
 from keepbus.testing import namespaces

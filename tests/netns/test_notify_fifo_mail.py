@@ -14,7 +14,8 @@ import pytest
 from notify_stage import Stage, me, staged
 from smtp_server import SmtpServer
 
-from keepbus.config.model import Fifo, Mail, NotifyKind, NotifyTarget, Script
+from keepbus.config.model.notify import Fifo, Mail, NotifyKind, NotifyTarget
+from keepbus.config.model.scripts import Script
 from keepbus.contracts import ipvs
 from keepbus.contracts.checker import Verdict
 from keepbus.contracts.notify import Fifo as FifoState

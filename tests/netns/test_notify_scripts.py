@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from notify_stage import PATIENCE_S, Stage, me, staged
 
-from keepbus.config.model import Script
+from keepbus.config.model.scripts import Script
 from keepbus.contracts.common import Service, Status
 from keepbus.contracts.notify import Notified
 from keepbus.contracts.vrrp import VrrpState

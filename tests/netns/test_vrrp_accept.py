@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from vrrp_nodes import Keepbus, Router, instance, wait_for
 
-from keepbus.config.model import AddressFamily, Configuration, VrrpInstance, VrrpSection
+from keepbus.config.model.configuration import Configuration
+from keepbus.config.model.vrrp import AddressFamily, VrrpInstance, VrrpSection
 from keepbus.runtime import generation
 from keepbus.testing import namespaces
 from keepbus.testing.namespaces import Namespaces

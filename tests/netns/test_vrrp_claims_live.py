@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from vrrp_nodes import Keepbus, instance, wait_for
 
-from keepbus.config.model import AddressFamily
+from keepbus.config.model.vrrp import AddressFamily
 from keepbus.testing import namespaces
 from keepbus.testing.namespaces import Namespaces
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import pytest
 from vrrp_nodes import KEEPALIVED, Keepalived, Keepbus, Router, Wire, instance, vrrp_instance, wait_for
 
-from keepbus.config.model import FOREVER_S, AddressFamily, InitialState, UnicastPeer, VirtualAddress
+from keepbus.config.model.vrrp import FOREVER_S, AddressFamily, InitialState, UnicastPeer, VirtualAddress
 from keepbus.testing import namespaces
 from keepbus.testing.namespaces import Namespaces
 

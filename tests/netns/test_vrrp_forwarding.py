@@ -19,7 +19,7 @@ from keepbus_vrrp.family import BY_NAME, pack
 from test_vrrp_vmac import MAC4, VIP, config, has
 from vrrp_nodes import Keepbus, Router, Wire, instance, wait_for
 
-from keepbus.config.model import AddressFamily
+from keepbus.config.model.vrrp import AddressFamily
 from keepbus.testing import namespaces
 from keepbus.testing.namespaces import Namespaces
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from vrrp_nodes import Keepbus, instance, wait_for
 
-from keepbus.config.model import AddressFamily, AuthHmac, HmacKey, UnicastPeer
+from keepbus.config.model.vrrp import AddressFamily, AuthHmac, HmacKey, UnicastPeer
 from keepbus.testing import namespaces
 from keepbus.testing.namespaces import Namespaces
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import pytest
 from vrrp_nodes import KEEPALIVED, Keepalived, Keepbus, Router, Wire, instance, vrrp_instance, wait_for
 
-from keepbus.config.model import Authentication, AuthType, InitialState
+from keepbus.config.model.vrrp import Authentication, AuthType, InitialState
 from keepbus.testing import namespaces
 from keepbus.testing.namespaces import Namespaces
 

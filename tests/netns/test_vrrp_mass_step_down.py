@@ -15,7 +15,7 @@ import pytest
 from node_harness import Kernel
 from vrrp_nodes import Keepbus, Wire, instance, wait_for
 
-from keepbus.config.model import VrrpInstance
+from keepbus.config.model.vrrp import VrrpInstance
 from keepbus.runtime import deployment, urgency
 from keepbus.testing import namespaces
 from keepbus.testing.namespaces import Namespaces

@@ -12,7 +12,7 @@ import pytest
 from keepbus_vrrp.record import Record
 from vrrp_nodes import Keepbus, Wire, instance, wait_for
 
-from keepbus.config.model import GratuitousArp
+from keepbus.config.model.vrrp import GratuitousArp
 from keepbus.contracts.vrrp import VrrpState
 from keepbus.testing import namespaces
 from keepbus.testing.namespaces import Namespaces

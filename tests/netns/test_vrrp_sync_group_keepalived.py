@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from vrrp_nodes import KEEPALIVED, Keepalived, Keepbus, Router, Wire, instance, vrrp_instance, wait_for
 
-from keepbus.config.model import SyncGroup
+from keepbus.config.model.vrrp import SyncGroup
 from keepbus.testing import namespaces
 from keepbus.testing.namespaces import Namespaces
 

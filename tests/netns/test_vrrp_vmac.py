@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from vrrp_nodes import KEEPALIVED, Keepalived, Keepbus, Router, Wire, vrrp_instance, wait_for
 
-from keepbus.config.model import AddressFamily, VirtualAddress, VirtualMac, VrrpInstance
+from keepbus.config.model.vrrp import AddressFamily, VirtualAddress, VirtualMac, VrrpInstance
 from keepbus.testing import namespaces
 from keepbus.testing.namespaces import Namespaces
 

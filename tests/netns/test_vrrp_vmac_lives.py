@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from vrrp_nodes import Keepbus, wait_for
 
-from keepbus.config.model import VirtualAddress, VirtualMac, VrrpInstance
+from keepbus.config.model.vrrp import VirtualAddress, VirtualMac, VrrpInstance
 from keepbus.testing import namespaces
 from keepbus.testing.namespaces import Namespaces
 

@@ -15,7 +15,8 @@ from typing import Any
 from keepbus_vrrp.memory import Memory
 from keepbus_vrrp.record import Record, load
 
-from keepbus.config.model import Configuration, SyncGroup, VirtualAddress, VrrpInstance, VrrpSection
+from keepbus.config.model.configuration import Configuration
+from keepbus.config.model.vrrp import SyncGroup, VirtualAddress, VrrpInstance, VrrpSection
 from keepbus.runtime import generation
 from keepbus.testing.namespaces import Namespaces
 

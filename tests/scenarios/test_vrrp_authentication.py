@@ -12,7 +12,7 @@ from keepbus_vrrp.effects import Advertise, Listen
 from keepbus_vrrp.events import Received, WallClock
 from vrrp_router import ENDPOINT, GROUP, HIGHER, LOCAL, LOWER, VIP, Router, advert, config
 
-from keepbus.config.model import Authentication, AuthHmac, AuthType, HmacKey, HmacMode
+from keepbus.config.model.vrrp import Authentication, AuthHmac, AuthType, HmacKey, HmacMode
 from keepbus.contracts.vrrp import VrrpState
 from keepbus.runtime.machine import Log
 from keepbus.testing.playbook import Scene, ns

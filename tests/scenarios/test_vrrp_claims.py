@@ -9,7 +9,7 @@ from keepbus_vrrp.events import Claimed
 from test_vrrp_tracking import states
 from vrrp_router import INDEX, MAC, VIP, Router, advert, config, link, on_wire
 
-from keepbus.config.model import VirtualAddress
+from keepbus.config.model.vrrp import VirtualAddress
 from keepbus.contracts.vrrp import AddressChanged, VrrpState
 from keepbus.runtime.machine import Log, Publish
 from keepbus.testing.playbook import Scene, ns

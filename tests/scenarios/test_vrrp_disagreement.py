@@ -8,7 +8,7 @@ import pytest
 from keepbus_vrrp import publication
 from vrrp_router import HIGHER, LOWER, VIP, Router, advert
 
-from keepbus.config.model import Authentication, AuthType, ChecksumForm
+from keepbus.config.model.vrrp import Authentication, AuthType, ChecksumForm
 
 
 def said(router: Router) -> tuple[str, ...]:

@@ -21,7 +21,7 @@ from vrrp_router import (
     priorities,
 )
 
-from keepbus.config.model import InitialState
+from keepbus.config.model.vrrp import InitialState
 from keepbus.contracts.common import Status
 from keepbus.contracts.vrrp import Transitioned, VrrpState
 from keepbus.runtime.machine import Exit, Publish, Report, StopRequested

@@ -19,7 +19,7 @@ from vrrp_router import (
     priorities,
 )
 
-from keepbus.config.model import VirtualAddress
+from keepbus.config.model.vrrp import VirtualAddress
 from keepbus.contracts.vrrp import Transitioned, VrrpState
 from keepbus.runtime.machine import Exit, Publish
 from keepbus.testing.playbook import ns

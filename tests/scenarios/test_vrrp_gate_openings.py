@@ -12,7 +12,7 @@ from keepbus_vrrp.netlink import FOREVER_S
 from keepbus_vrrp.timers import gate_can_lease
 from vrrp_router import LOCAL, VIP, Router, config, memory_of, on_wire, priorities
 
-from keepbus.config.model import VirtualAddress
+from keepbus.config.model.vrrp import VirtualAddress
 from keepbus.contracts.vrrp import VrrpState
 from keepbus.runtime.machine import Log, Report
 from keepbus.testing.playbook import ns

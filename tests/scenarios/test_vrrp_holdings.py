@@ -11,7 +11,7 @@ from keepbus_vrrp.effects import Advertise, Announce, Ask, Install, Remove, Sysc
 from vrrp_held import LOOSE, ROUTE, RULE, asked, route_gone, rule_gone
 from vrrp_router import INDEX, VIP, Router, address, advert, config, kernel, link, priorities
 
-from keepbus.config.model import VirtualAddress
+from keepbus.config.model.vrrp import VirtualAddress
 from keepbus.contracts.vrrp import AddressChanged, HoldingChanged, VrrpState
 from keepbus.runtime.machine import Log, Publish
 from keepbus.testing.playbook import Scene, ns

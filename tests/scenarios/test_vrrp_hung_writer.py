@@ -13,7 +13,7 @@ from keepbus_vrrp.effects import Advertise
 from keepbus_vrrp.events import InstallFailed, TransmitFailed
 from vrrp_router import LOCAL, VIP, Router, address, advert, config, on_wire, priorities
 
-from keepbus.config.model import VirtualAddress
+from keepbus.config.model.vrrp import VirtualAddress
 from keepbus.contracts.vrrp import VrrpState
 from keepbus.testing.playbook import Scene, ns
 

@@ -14,13 +14,13 @@ from keepbus_vrrp.netlink import IFF_RUNNING, IFF_UP, AddressMessage, LinkMessag
 from vrrp_held import asked
 from vrrp_router import INDEX, LOCAL, MAC, VIP, Router, address, config, link
 
-from keepbus.config.model import (
+from keepbus.config.model.routes import Route
+from keepbus.config.model.vrrp import (
     AddressFamily,
     GratuitousArp,
     InterfaceDelay,
     Ipvlan,
     IpvlanFlag,
-    Route,
     VirtualAddress,
     VirtualMac,
     VrrpSection,

@@ -12,7 +12,7 @@ from keepbus_vrrp.events import InstallFailed, TransmitFailed, TransmitRecovered
 from keepbus_vrrp.netlink import FOREVER_S
 from vrrp_router import LOCAL, VIP, Router, advert, config, memory_of, on_wire, priorities
 
-from keepbus.config.model import VirtualAddress
+from keepbus.config.model.vrrp import VirtualAddress
 from keepbus.contracts.vrrp import Resumed, VrrpState
 from keepbus.runtime.machine import Publish, Withdraw
 from keepbus.testing.playbook import ns

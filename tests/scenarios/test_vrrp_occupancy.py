@@ -7,7 +7,7 @@ from keepbus_vrrp.events import Occupied, Remembered
 from keepbus_vrrp.machine import Machine
 from vrrp_router import LOCAL, VIP, Router, config, kernel, memory_of, on_wire
 
-from keepbus.config.model import VirtualAddress, VrrpSection
+from keepbus.config.model.vrrp import VirtualAddress, VrrpSection
 from keepbus.contracts.common import Status
 from keepbus.contracts.vrrp import VrrpState
 from keepbus.runtime.machine import Configured, Log, Report, Withdraw

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from vrrp_router import HIGHER, LOWER, Router, advert, priorities
 
-from keepbus.config.model import InitialState
+from keepbus.config.model.vrrp import InitialState
 from keepbus.contracts.vrrp import VrrpState
 from keepbus.runtime.machine import Log
 from keepbus.testing.playbook import Scene

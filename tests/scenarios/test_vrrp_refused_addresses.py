@@ -11,7 +11,7 @@ from keepbus_vrrp.events import Installed, InstallFailed
 from test_vrrp_tracking import states
 from vrrp_router import VIP, Router
 
-from keepbus.config.model import VirtualAddress
+from keepbus.config.model.vrrp import VirtualAddress
 from keepbus.contracts.vrrp import AddressChanged
 from keepbus.runtime.machine import Log, Publish
 from keepbus.testing.playbook import Scene

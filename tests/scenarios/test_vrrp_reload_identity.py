@@ -11,7 +11,7 @@ import pytest
 from keepbus_vrrp.effects import Advertise
 from vrrp_router import INDEX, Router, address, config, link, on_wire, priorities
 
-from keepbus.config.model import VirtualAddress
+from keepbus.config.model.vrrp import VirtualAddress
 from keepbus.contracts.vrrp import VrrpState
 from keepbus.testing.playbook import Scene
 

@@ -30,7 +30,7 @@ from vrrp_router import (
     priorities,
 )
 
-from keepbus.config.model import (
+from keepbus.config.model.vrrp import (
     Authentication,
     AuthType,
     ChecksumForm,

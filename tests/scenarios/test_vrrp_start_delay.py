@@ -7,7 +7,7 @@ from keepbus_vrrp import publication, record
 from keepbus_vrrp.effects import Advertise, Remove
 from vrrp_router import LOCAL, VIP, Router, advert, config, on_wire
 
-from keepbus.config.model import InitialState
+from keepbus.config.model.vrrp import InitialState
 from keepbus.contracts.vrrp import VrrpState
 from keepbus.testing.playbook import ns
 

@@ -9,7 +9,7 @@ from keepbus_vrrp.effects import STATICS, Install, Remove
 from vrrp_held import ROUTE, RULE, asked, route_gone, rule_gone
 from vrrp_router import Router, address, config, link
 
-from keepbus.config.model import Statics, VirtualAddress, VrrpSection
+from keepbus.config.model.vrrp import Statics, VirtualAddress, VrrpSection
 from keepbus.contracts.common import Status
 from keepbus.contracts.vrrp import VrrpState
 from keepbus.runtime.machine import Report

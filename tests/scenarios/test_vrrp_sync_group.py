@@ -8,7 +8,7 @@ from vrrp_pair import BACKUP, DOWN_S, FAULT, INIT, MASTER, Pair, causes, eth1, f
 from vrrp_router import LOWER, advert, link, on_wire, priorities
 from vrrp_router import address as address_of
 
-from keepbus.config.model import InitialState
+from keepbus.config.model.vrrp import InitialState
 from keepbus.contracts.vrrp import SyncGroup as GroupState
 from keepbus.runtime.machine import Publish, StopRequested
 from keepbus.testing.playbook import ns

@@ -6,7 +6,7 @@ from keepbus_vrrp import events
 from keepbus_vrrp.effects import Forget
 from vrrp_pair import BACKUP, DOWN_S, FAULT, MASTER, OTHER_VIP, Pair, causes, eth1, first, second, told
 
-from keepbus.config.model import SyncGroup
+from keepbus.config.model.vrrp import SyncGroup
 from keepbus.contracts.vrrp import GroupTransitioned
 from keepbus.runtime.machine import Publish, Withdraw
 from keepbus.testing.playbook import Scene, ns

@@ -5,7 +5,8 @@ from __future__ import annotations
 from test_vrrp_tracking import says
 from vrrp_pair import BACKUP, DOWN_S, FAULT, INIT, MASTER, Pair, causes, eth1, first, second, told
 
-from keepbus.config.model import InitialState, Track, TrackerKind
+from keepbus.config.model.tracking import Track, TrackerKind
+from keepbus.config.model.vrrp import InitialState
 
 CHECK = (Track(kind=TrackerKind.SCRIPT, name="chk"),)
 

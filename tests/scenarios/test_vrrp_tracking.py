@@ -13,7 +13,8 @@ from keepbus_vrrp.record import dump
 from keepbus_vrrp.tracking import contribution, effective_priority
 from vrrp_router import LOCAL, LOWER, Router, advert, config, kernel, priorities
 
-from keepbus.config.model import InitialState, Track, TrackerKind
+from keepbus.config.model.tracking import Track, TrackerKind
+from keepbus.config.model.vrrp import InitialState
 from keepbus.contracts.bfd import Session
 from keepbus.contracts.checker import Evidence, Tracker, Verdict
 from keepbus.contracts.message import Body, Header, Message, topic_of

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from vrrp_pair import BACKUP, FAULT, INIT, MASTER, Pair, first, second, told
 
-from keepbus.config.model import Track, TrackerKind
+from keepbus.config.model.tracking import Track, TrackerKind
 from keepbus.contracts.checker import Tracker, Verdict
 from keepbus.contracts.message import Header, Message
 from keepbus.runtime.machine import BusMessage

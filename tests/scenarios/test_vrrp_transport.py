@@ -25,7 +25,7 @@ from vrrp_kinds import (
     unicast_kinds,
 )
 
-from keepbus.config.model import UnicastPeer
+from keepbus.config.model.vrrp import UnicastPeer
 from keepbus.contracts.vrrp import VrrpState
 from keepbus.runtime.machine import Log
 

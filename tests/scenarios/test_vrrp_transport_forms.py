@@ -28,7 +28,7 @@ from vrrp_kinds import (
     virtual,
 )
 
-from keepbus.config.model import AddressFamily, ChecksumForm, VirtualAddress
+from keepbus.config.model.vrrp import AddressFamily, ChecksumForm, VirtualAddress
 from keepbus.contracts.vrrp import VrrpState
 from keepbus.runtime.machine import Log
 

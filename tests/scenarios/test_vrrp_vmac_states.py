@@ -22,7 +22,7 @@ from keepbus_vrrp.machine import Machine
 from keepbus_vrrp.netlink import IFF_RUNNING, IFF_UP, LinkMessage
 from vrrp_router import ENDPOINT, INDEX, LOCAL, MAC, VIP, Router, address, advert, config
 
-from keepbus.config.model import (
+from keepbus.config.model.vrrp import (
     AddressFamily,
     InitialState,
     VirtualAddress,

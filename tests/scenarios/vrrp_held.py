@@ -5,7 +5,7 @@ from __future__ import annotations
 from keepbus_vrrp import events, route_codec, rule_codec
 from keepbus_vrrp.effects import Ask
 
-from keepbus.config.model import Route, Rule
+from keepbus.config.model.routes import Route, Rule
 from keepbus.testing.playbook import Scene
 
 ROUTE = Route(destination="10.1.0.0/16", gateway="192.0.2.9", interface="eth0")

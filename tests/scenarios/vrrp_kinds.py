@@ -13,12 +13,7 @@ from keepbus_vrrp.instance import Instance
 from keepbus_vrrp.machine import Machine
 from keepbus_vrrp.netlink import IFF_RUNNING, IFF_UP, AddressMessage, LinkMessage
 
-from keepbus.config.model import (
-    UnicastPeer,
-    VirtualAddress,
-    VrrpInstance,
-    VrrpSection,
-)
+from keepbus.config.model.vrrp import UnicastPeer, VirtualAddress, VrrpInstance, VrrpSection
 from keepbus.runtime.machine import Configured, Event
 from keepbus.testing.playbook import Playbook, Scene, ns
 

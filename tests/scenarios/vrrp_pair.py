@@ -12,7 +12,7 @@ from keepbus_vrrp.record import dump
 from vrrp_router import HIGHER, LOCAL, advert, config, link
 from vrrp_router import address as address_of
 
-from keepbus.config.model import SyncGroup, VirtualAddress, VrrpInstance, VrrpSection
+from keepbus.config.model.vrrp import SyncGroup, VirtualAddress, VrrpInstance, VrrpSection
 from keepbus.contracts.vrrp import GroupTransitioned, Transitioned, VrrpState
 from keepbus.runtime.machine import Configured, Publish
 from keepbus.testing.playbook import Playbook, Scene, ns

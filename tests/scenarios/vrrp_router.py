@@ -10,7 +10,7 @@ from keepbus_vrrp.instance import Instance
 from keepbus_vrrp.machine import Machine
 from keepbus_vrrp.netlink import IFF_RUNNING, IFF_UP, AddressMessage, LinkMessage
 
-from keepbus.config.model import AddressFamily, VirtualAddress, VrrpInstance, VrrpSection
+from keepbus.config.model.vrrp import AddressFamily, VirtualAddress, VrrpInstance, VrrpSection
 from keepbus.contracts.vrrp import VrrpState
 from keepbus.runtime.machine import Configured, StopRequested
 from keepbus.testing.playbook import Playbook, Scene, ns

@@ -21,7 +21,7 @@ from keepbus_ipvs.pool import pool_of
 from keepbus_ipvs.table import AF_INET, TCP, Entry, Service, ServiceKey
 
 from keepbus.config.ipvs_drivers import unsupported
-from keepbus.config.model import VirtualServer
+from keepbus.config.model.ipvs import VirtualServer
 from keepbus.contracts.checker import Verdict
 
 SERVERS = ("172.16.1.3", "172.16.1.4", "172.16.1.5")

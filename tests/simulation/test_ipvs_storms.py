@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
 from ipvs_play import SECOND, real, virtual
 from test_ipvs_convergence import SERVERS, SORRY, Life, services
 
-from keepbus.config.model import GroupMember, VirtualServer
+from keepbus.config.model.ipvs import GroupMember, VirtualServer
 from keepbus.contracts.checker import Verdict
 
 STORMS = 72

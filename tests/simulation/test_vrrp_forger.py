@@ -13,7 +13,7 @@ import pytest
 from keepbus_vrrp import hmac_trailer, ipv4, packet
 from vrrp_world import MS, VIP, Router, S, configured
 
-from keepbus.config.model import AuthHmac, HmacKey
+from keepbus.config.model.vrrp import AuthHmac, HmacKey
 from keepbus.contracts.vrrp import VrrpState
 from keepbus.testing.wire import World
 

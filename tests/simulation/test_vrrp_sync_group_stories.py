@@ -14,7 +14,7 @@ from keepbus_vrrp.machine import Machine
 from keepbus_vrrp.netlink import IFF_RUNNING, IFF_UP, AddressMessage, LinkMessage
 from keepbus_vrrp.record import dump
 
-from keepbus.config.model import (
+from keepbus.config.model.vrrp import (
     FOREVER_S,
     AddressFamily,
     SyncGroup,

@@ -14,7 +14,7 @@ from keepbus_vrrp import effects, events, ipv4
 from keepbus_vrrp.machine import Machine
 from keepbus_vrrp.netlink import IFF_RUNNING, IFF_UP, AddressMessage, LinkMessage
 
-from keepbus.config.model import VirtualAddress, VrrpInstance, VrrpSection
+from keepbus.config.model.vrrp import VirtualAddress, VrrpInstance, VrrpSection
 from keepbus.contracts.vrrp import Instance, Transitioned, VrrpState
 from keepbus.runtime.machine import Configured, Exit, Log, Publish, StopRequested
 

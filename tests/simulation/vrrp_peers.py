@@ -13,7 +13,7 @@ from typing import ClassVar, NamedTuple
 from keepbus_vrrp import ipv4, packet
 from vrrp_world import VIP, Told
 
-from keepbus.config.model import VrrpInstance
+from keepbus.config.model.vrrp import VrrpInstance
 from keepbus.contracts.vrrp import Transition, VrrpState
 from keepbus.testing.wire import Node, World
 

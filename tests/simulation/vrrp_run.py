@@ -17,7 +17,7 @@ from vrrp_peers import Peer
 from vrrp_story import FAULT_PHASE, OF_THE_WIRE, Fault, Story, story_of
 from vrrp_world import MS, Router, S, Told
 
-from keepbus.config.model import GratuitousArp
+from keepbus.config.model.vrrp import GratuitousArp
 from keepbus.contracts.vrrp import VrrpState
 from keepbus.testing.wire import World
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from vrrp_world import configured
 
-from keepbus.config.model import VrrpInstance
+from keepbus.config.model.vrrp import VrrpInstance
 
 _V2_INTERVALS_S = (*(1,) * 12, *(2,) * 6, 10, 255)
 _V3_INTERVALS_CS = (1, 2, *(10,) * 4, 33, 33, 75, *(100,) * 6, *(125,) * 3, *(200,) * 5, 4095)

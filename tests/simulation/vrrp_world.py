@@ -15,7 +15,7 @@ from keepbus_vrrp.machine import Machine
 from keepbus_vrrp.netlink import IFF_RUNNING, IFF_UP, AddressMessage, LinkMessage
 from keepbus_vrrp.record import dump
 
-from keepbus.config.model import FOREVER_S, AddressFamily, VirtualAddress, VrrpInstance, VrrpSection
+from keepbus.config.model.vrrp import FOREVER_S, AddressFamily, VirtualAddress, VrrpInstance, VrrpSection
 from keepbus.contracts.vrrp import Instance as View
 from keepbus.contracts.vrrp import Transition, Transitioned, VrrpState
 from keepbus.runtime.machine import Configured, Effect, Event, Exit, Publish, StopRequested

@@ -17,7 +17,7 @@ from keepbus_ipvs.words import of_command
 
 from keepbus.config import ipvs_drivers
 from keepbus.config.compiler import compile_file
-from keepbus.config.model import IpvsSection
+from keepbus.config.model.ipvs import IpvsSection
 from keepbus.contracts.checker import CheckVerdict, Evidence, Verdict
 from keepbus.contracts.message import Header, Message, topic_of
 from keepbus.runtime.machine import (

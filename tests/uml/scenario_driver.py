@@ -11,7 +11,7 @@ from typing import Any
 import rig
 from rig import Rig, ipvsadm, ipvsadm_saved
 
-from keepbus.config.model import IpvsSection
+from keepbus.config.model.ipvs import IpvsSection
 from keepbus.contracts import ipvs as contract
 from keepbus.contracts.checker import Verdict
 

@@ -9,16 +9,16 @@ from keepbus_checker.effects import AbortProbe, EndScript, RunScript, StartProbe
 from keepbus_checker.events import FileRead, Outcome, ProbeEnded, ProbesPassed
 from keepbus_checker.machine import Machine
 
-from keepbus.config.model import (
+from keepbus.config.model.checker import (
     Check,
     CheckerSection,
     CheckKind,
     MiscCommand,
-    Script,
     StatusRange,
     TrackedFile,
     Url,
 )
+from keepbus.config.model.scripts import Script
 from keepbus.contracts.bfd import Session
 from keepbus.contracts.checker import Certificate, CheckVerdict, ProbeFailed, Tracker
 from keepbus.contracts.message import Header, Message, topic_of

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from keepbus.config.compiler import Compiled, compile_file
 from keepbus.config.diagnostics import Diagnostic, Severity
-from keepbus.config.model import VirtualServer, VrrpInstance
+from keepbus.config.model.ipvs import VirtualServer
+from keepbus.config.model.vrrp import VrrpInstance
 
 INSTANCE = """\
 vrrp_instance VI_1 {

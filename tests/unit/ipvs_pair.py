@@ -8,7 +8,7 @@ from ipvs_play import Play, real, virtual
 from keepbus_ipvs.pool import pool_of
 from keepbus_ipvs.table import AF_INET, TCP, Entry, Service, ServiceKey
 
-from keepbus.config.model import VirtualServer
+from keepbus.config.model.ipvs import VirtualServer
 
 A, B = "172.16.1.3", "172.16.1.4"
 SORRY = "172.16.1.99"

@@ -23,7 +23,7 @@ from keepbus_ipvs.table import Entry, FoundDestination, FoundService, ServiceKey
 from keepbus_ipvs.words import of_command
 
 from keepbus.config import ipvs_drivers
-from keepbus.config.model import (
+from keepbus.config.model.ipvs import (
     CheckUse,
     Forwarding,
     IpvsSection,

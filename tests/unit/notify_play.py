@@ -9,7 +9,8 @@ from keepbus_notify.effects import AppendLedger, LedgerEntry, StartScript
 from keepbus_notify.events import LedgerRead, ScriptEnded
 from keepbus_notify.machine import DEFAULT_TIME_LIMIT_NS, Machine
 
-from keepbus.config.model import NotifySection, NotifyTarget, Script
+from keepbus.config.model.notify import NotifySection, NotifyTarget
+from keepbus.config.model.scripts import Script
 from keepbus.contracts.message import Header, Message
 from keepbus.contracts.vrrp import Instance, Transition, VrrpState
 from keepbus.runtime.machine import BusMessage, Configured, Publish, Report

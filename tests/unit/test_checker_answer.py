@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from keepbus_checker.answer import MOST_BODY_OCTETS, MOST_HEAD_OCTETS, Answer, request
 from keepbus_checker.search import MOST_OCTETS, Search
 
-from keepbus.config.model import Regex, StatusRange, Url
+from keepbus.config.model.checker import Regex, StatusRange, Url
 
 ANY = (StatusRange(low=100, high=599),)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from checker_play import US, Play, Target, down, failing, http, tcp, up
 
-from keepbus.config.model import Check
+from keepbus.config.model.checker import Check
 from keepbus.contracts.checker import Evidence
 
 TWO, THREE = ("/a", "/b"), ("/a", "/b", "/c")

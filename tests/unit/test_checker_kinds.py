@@ -11,7 +11,7 @@ from keepbus_checker.effects import ForgetCheck
 from keepbus_checker.events import Outcome
 from keepbus_checker.scripts import judge
 
-from keepbus.config.model import CheckKind, UdpExchange
+from keepbus.config.model.checker import CheckKind, UdpExchange
 from keepbus.contracts.checker import Statistics, Verdict
 from keepbus.runtime.machine import StopRequested
 

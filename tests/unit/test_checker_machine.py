@@ -9,7 +9,7 @@ from checker_play import US, Play, S, down, failing, http, tcp, up
 from keepbus_checker.effects import ForgetCheck, StartProbe
 from keepbus_checker.events import Outcome, ProbeEnded, ProbesAdvanced, ProbesPassed
 
-from keepbus.config.model import Check
+from keepbus.config.model.checker import Check
 from keepbus.contracts.checker import CheckVerdict, Evidence, ProbeFailed, Statistics, Verdict
 from keepbus.contracts.common import Status
 from keepbus.runtime.machine import Exit, Log, StopRequested

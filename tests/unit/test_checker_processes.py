@@ -13,7 +13,7 @@ import pytest
 from keepbus_checker.events import ProcessesCounted
 from keepbus_checker.process_watch import SCAN_NS, ProcessWatch, matches
 
-from keepbus.config.model import ParamMatch, TrackProcess
+from keepbus.config.model.tracking import ParamMatch, TrackProcess
 from keepbus.runtime.loop import Loop
 
 ANY, COMMAND = ParamMatch.ANY, ParamMatch.COMMAND

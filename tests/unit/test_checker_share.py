@@ -6,7 +6,9 @@ import pytest
 from checker_play import bfd, file, http, misc, tcp
 from keepbus_checker.share import Share
 
-from keepbus.config.model import CheckerSection, Script, TrackScript
+from keepbus.config.model.checker import CheckerSection
+from keepbus.config.model.scripts import Script
+from keepbus.config.model.tracking import TrackScript
 
 ADDRESSES = tuple(f"192.0.2.{index}" for index in range(200))
 CHECKS = tuple(

@@ -10,7 +10,9 @@ from keepbus_checker.effects import WatchProcesses
 from keepbus_checker.events import FileRead, Outcome, ProcessesCounted
 from keepbus_checker.trackers import ScriptTracker
 
-from keepbus.config.model import Script, TrackedFile, TrackProcess, TrackScript
+from keepbus.config.model.checker import TrackedFile
+from keepbus.config.model.scripts import Script
+from keepbus.config.model.tracking import TrackProcess, TrackScript
 from keepbus.contracts.checker import Tracker, Verdict
 from keepbus.runtime.machine import StopRequested
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from keepbus_checker.udp import Reply, payload
 
-from keepbus.config.model import UdpExchange
+from keepbus.config.model.checker import UdpExchange
 
 
 def judged(octets: bytes, length: int | None = None, **settings: object) -> tuple[bool, str]:

@@ -16,7 +16,7 @@ import pytest
 from keepbus.bus.client import listen_address
 from keepbus.cli import demote, up
 from keepbus.cli.__main__ import main
-from keepbus.config.model import Configuration
+from keepbus.config.model.configuration import Configuration
 from keepbus.runtime import generation, privileges, rundir
 
 CLEAN = "global_defs {\n router_id one\n}\n"

@@ -14,7 +14,7 @@ from keepbus.cli.__main__ import main
 from keepbus.cli.plan import as_text, summary
 from keepbus.cli.terminal import Paint, visible
 from keepbus.config.compiler import compile_file
-from keepbus.config.model import Configuration
+from keepbus.config.model.configuration import Configuration
 from keepbus.config.plan import compare
 from keepbus.runtime import generation
 

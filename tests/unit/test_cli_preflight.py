@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from keepbus.cli.preflight import absent, interfaces
-from keepbus.config.model import Configuration, Ipvlan, VirtualAddress, VrrpInstance, VrrpSection
+from keepbus.config.model.configuration import Configuration
+from keepbus.config.model.vrrp import Ipvlan, VirtualAddress, VrrpInstance, VrrpSection
 
 
 def on(interface: str, device: str) -> Configuration:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from config_text import INSTANCE, codes, compile_text, is_error, only_instance, told
 
-from keepbus.config.model import VirtualAddress
+from keepbus.config.model.vrrp import VirtualAddress
 
 BARE = (
     "vrrp_instance VI_1 {\n interface eth0\n virtual_router_id 1\n virtual_ipaddress {\n 192.0.2.1\n }\n@\n}"

@@ -8,7 +8,7 @@ import pytest
 from config_text import INSTANCE, codes, compile_text, find, instance, is_error, only_instance
 
 from keepbus.config.diagnostics import Severity
-from keepbus.config.model import AuthHmac, AuthType, HmacKey, HmacMode
+from keepbus.config.model.vrrp import AuthHmac, AuthType, HmacKey, HmacMode
 
 TEXT = "0123456789abcdef0123456789abcdef"
 PASSWORD = "authentication {\nauth_type PASS\nauth_pass hunter2\n}"

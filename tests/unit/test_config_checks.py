@@ -10,15 +10,8 @@ from config_text import codes, compile_text, find, is_error, only_server, told
 
 from keepbus.config.check_values import hexadecimal, init_file, pattern
 from keepbus.config.compiler import Compiled
-from keepbus.config.model import (
-    Check,
-    CheckKind,
-    DnsQuestion,
-    MiscCommand,
-    Script,
-    TrackedFile,
-    UdpExchange,
-)
+from keepbus.config.model.checker import Check, CheckKind, DnsQuestion, MiscCommand, TrackedFile, UdpExchange
+from keepbus.config.model.scripts import Script
 from keepbus.config.values import Invalid
 
 S = 1_000_000

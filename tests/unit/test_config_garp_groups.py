@@ -6,7 +6,7 @@ from pathlib import Path
 
 from config_text import codes, compile_text
 
-from keepbus.config.model import GarpGroup, VrrpSection
+from keepbus.config.model.vrrp import GarpGroup, VrrpSection
 
 
 def section(folder: Path, text: str) -> VrrpSection:

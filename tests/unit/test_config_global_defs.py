@@ -8,7 +8,7 @@ import pytest
 from config_text import INSTANCE, codes, compile_text, find
 
 from keepbus.config.diagnostics import Severity
-from keepbus.config.model import NotifySection
+from keepbus.config.model.notify import NotifySection
 
 
 def missing(folder: Path, options: str | None, name: str = "nothing.conf") -> str:

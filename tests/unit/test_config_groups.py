@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from config_text import codes, compile_text, find, is_error, only_server, told
 
-from keepbus.config.model import (
+from keepbus.config.model.ipvs import (
     GroupMember,
     Protocol,
     ServiceAddress,

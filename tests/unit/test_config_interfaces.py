@@ -8,7 +8,7 @@ import pytest
 from config_text import codes, compile_text, find, only_instance
 
 from keepbus.config.compiler import Compiled
-from keepbus.config.model import InterfaceDelay, Ipvlan, IpvlanFlag, VirtualAddress
+from keepbus.config.model.vrrp import InterfaceDelay, Ipvlan, IpvlanFlag, VirtualAddress
 
 
 def text(

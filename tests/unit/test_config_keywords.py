@@ -9,11 +9,37 @@ from pathlib import Path
 import pytest
 from config_text import codes, compile_text
 
-from keepbus.config import model
 from keepbus.config.compiler import compile_file
 from keepbus.config.keywords import Row, blocks, knows
 from keepbus.config.kinds import KINDS
 from keepbus.config.line_values import LINE_KINDS
+from keepbus.config.model.checker import (
+    Check,
+    DnsQuestion,
+    MiscCommand,
+    Regex,
+    TlsClient,
+    TrackedFile,
+    UdpExchange,
+    Url,
+)
+from keepbus.config.model.configuration import GlobalDefs
+from keepbus.config.model.ipvs import IpvsSection, RealServer, VirtualServer
+from keepbus.config.model.notify import NotifySection, NotifyTarget
+from keepbus.config.model.routes import Route, Rule
+from keepbus.config.model.scripts import Script
+from keepbus.config.model.tracking import Track, TrackProcess, TrackScript
+from keepbus.config.model.vrrp import (
+    Authentication,
+    AuthHmac,
+    GarpGroup,
+    GratuitousArp,
+    Statics,
+    SyncGroup,
+    VirtualAddress,
+    VrrpInstance,
+    VrrpSection,
+)
 
 LINES = (("(route)",), ("(rule)",))
 LISTED = Path(__file__).parent / "data" / "keepalived-keywords.txt"
@@ -38,37 +64,37 @@ DRAFT = {
     "unicast_fault_no_peer", "v3_checksum_as_v2", "home", "dad", "mngtmpaddr", "noprefixroute", "autojoin",
 }  # fmt: skip
 OF_BLOCK = {
-    ("SSL",): (model.TlsClient,),
+    ("SSL",): (TlsClient,),
     ("global_defs",): (
-        model.GlobalDefs,
-        model.VrrpInstance,
-        model.GratuitousArp,
-        model.VrrpSection,
-        model.IpvsSection,
-        model.NotifySection,
+        GlobalDefs,
+        VrrpInstance,
+        GratuitousArp,
+        VrrpSection,
+        IpvsSection,
+        NotifySection,
     ),
-    ("garp_group",): (model.GarpGroup,),
-    ("vrrp_instance",): (model.VrrpInstance, model.GratuitousArp, model.NotifyTarget),
-    ("vrrp_sync_group",): (model.SyncGroup, model.NotifyTarget),
-    ("vrrp_instance", "authentication"): (model.Authentication,),
-    ("vrrp_instance", "auth_hmac"): (model.AuthHmac,),
-    ("virtual_server",): (model.VirtualServer, model.RealServer),
-    ("virtual_server", "real_server"): (model.RealServer,),
-    ("virtual_server", "real_server", "DNS_CHECK"): (model.Check, model.DnsQuestion),
-    ("virtual_server", "real_server", "UDP_CHECK"): (model.Check, model.UdpExchange),
-    ("virtual_server", "real_server", "MISC_CHECK"): (model.Check, model.MiscCommand, model.Script),
-    ("virtual_server", "real_server", "FILE_CHECK"): (model.TrackedFile,),
-    ("track_file",): (model.TrackedFile,),
-    ("vrrp_track_file",): (model.TrackedFile,),
-    ("vrrp_script",): (model.TrackScript,),
-    ("vrrp_track_process",): (model.TrackProcess,),
-    ("bfd_instance",): (model.Track,),
-    ("(track)",): (model.Track,),
-    ("(address)",): (model.VirtualAddress,),
-    ("(route)",): (model.Route,),
-    ("(rule)",): (model.Rule,),
+    ("garp_group",): (GarpGroup,),
+    ("vrrp_instance",): (VrrpInstance, GratuitousArp, NotifyTarget),
+    ("vrrp_sync_group",): (SyncGroup, NotifyTarget),
+    ("vrrp_instance", "authentication"): (Authentication,),
+    ("vrrp_instance", "auth_hmac"): (AuthHmac,),
+    ("virtual_server",): (VirtualServer, RealServer),
+    ("virtual_server", "real_server"): (RealServer,),
+    ("virtual_server", "real_server", "DNS_CHECK"): (Check, DnsQuestion),
+    ("virtual_server", "real_server", "UDP_CHECK"): (Check, UdpExchange),
+    ("virtual_server", "real_server", "MISC_CHECK"): (Check, MiscCommand, Script),
+    ("virtual_server", "real_server", "FILE_CHECK"): (TrackedFile,),
+    ("track_file",): (TrackedFile,),
+    ("vrrp_track_file",): (TrackedFile,),
+    ("vrrp_script",): (TrackScript,),
+    ("vrrp_track_process",): (TrackProcess,),
+    ("bfd_instance",): (Track,),
+    ("(track)",): (Track,),
+    ("(address)",): (VirtualAddress,),
+    ("(route)",): (Route,),
+    ("(rule)",): (Rule,),
     ("track_group",): (),
-    (): (model.Statics, model.GlobalDefs),
+    (): (Statics, GlobalDefs),
 }
 
 
@@ -125,7 +151,7 @@ def test_a_supported_row_has_a_kind_and_a_field_of_the_model() -> None:
         if not row.supported or row.block == ("(language)",):
             continue
         assert row.kind in KINDS or (row.block in LINES and row.kind in LINE_KINDS), row
-        classes = OF_BLOCK.get(row.block, (model.Check, model.Url, model.Regex))
+        classes = OF_BLOCK.get(row.block, (Check, Url, Regex))
         fields = {field.name for cls in classes for field in dataclasses.fields(cls)}
         assert row.field in (fields | DRAFT if row.kind not in ("block", "lines") else {""}), row
 

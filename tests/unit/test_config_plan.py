@@ -9,31 +9,26 @@ from typing import Any
 import pytest
 
 from keepbus.config.difference import NOT_SHOWN
-from keepbus.config.model import (
+from keepbus.config.model.checker import Check, CheckerSection, CheckKind, StatusRange, Url
+from keepbus.config.model.configuration import Configuration, GlobalDefs
+from keepbus.config.model.ipvs import (
+    CheckUse,
+    Forwarding,
+    IpvsSection,
+    RealServer,
+    SorryServer,
+    VirtualServer,
+)
+from keepbus.config.model.notify import NotifySection, NotifyTarget
+from keepbus.config.model.routes import Route, Rule
+from keepbus.config.model.scripts import Script
+from keepbus.config.model.vrrp import (
     AddressFamily,
     Authentication,
     AuthType,
-    Check,
-    CheckerSection,
-    CheckKind,
-    CheckUse,
-    Configuration,
-    Forwarding,
-    GlobalDefs,
     InitialState,
-    IpvsSection,
-    NotifySection,
-    NotifyTarget,
-    RealServer,
-    Route,
-    Rule,
-    Script,
-    SorryServer,
     Statics,
-    StatusRange,
-    Url,
     VirtualAddress,
-    VirtualServer,
     VrrpInstance,
     VrrpSection,
 )

@@ -18,16 +18,8 @@ from config_text import (
 )
 
 from keepbus.config import iproute_names
-from keepbus.config.model import (
-    Encapsulation,
-    NextHop,
-    Range,
-    Route,
-    RouteMetric,
-    Rule,
-    Statics,
-    VirtualAddress,
-)
+from keepbus.config.model.routes import Encapsulation, NextHop, Range, Route, RouteMetric, Rule
+from keepbus.config.model.vrrp import Statics, VirtualAddress
 from keepbus.config.values import Invalid
 
 

@@ -9,17 +9,10 @@ from config_text import codes, find, told, underlined
 
 from keepbus.config.compiler import compile_file
 from keepbus.config.diagnostics import Severity
-from keepbus.config.model import (
-    Authentication,
-    AuthType,
-    CheckKind,
-    Configuration,
-    Forwarding,
-    InitialState,
-    Protocol,
-    StatusRange,
-    VirtualAddress,
-)
+from keepbus.config.model.checker import CheckKind, StatusRange
+from keepbus.config.model.configuration import Configuration
+from keepbus.config.model.ipvs import Forwarding, Protocol
+from keepbus.config.model.vrrp import Authentication, AuthType, InitialState, VirtualAddress
 
 SEED = Path(__file__).resolve().parents[1] / "seed"
 CLEAN_ENOUGH = (

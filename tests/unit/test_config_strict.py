@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from config_text import codes, instance, is_error, only_instance
 
-from keepbus.config.model import HmacMode, InitialState
+from keepbus.config.model.vrrp import HmacMode, InitialState
 
 PASSWORD = "authentication {\nauth_type PASS\nauth_pass sesame\n}"
 HMAC = f"auth_hmac {{\nkey 1 {'x' * 32}\nactive_key 1\nmode permissive\n}}"

@@ -7,7 +7,9 @@ from pathlib import Path
 from config_text import codes, compile_text, find, is_error
 
 from keepbus.config.compiler import Compiled
-from keepbus.config.model import NotifyKind, NotifyTarget, Script, SyncGroup
+from keepbus.config.model.notify import NotifyKind, NotifyTarget
+from keepbus.config.model.scripts import Script
+from keepbus.config.model.vrrp import SyncGroup
 from keepbus.config.plan import Kind, compare
 
 

@@ -8,7 +8,7 @@ import pytest
 from config_text import codes
 from test_config_checks import checks, compiled, only
 
-from keepbus.config.model import TlsClient
+from keepbus.config.model.checker import TlsClient
 
 SSL_GET = "SSL_GET {\n url {\n path /\n}\n}"
 

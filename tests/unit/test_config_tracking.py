@@ -9,15 +9,9 @@ from config_text import INSTANCE, codes, compile_text, find, instance, is_error,
 
 from keepbus.config.build_tracking import disarmed
 from keepbus.config.compiler import Compiled
-from keepbus.config.model import (
-    CheckerSection,
-    ParamMatch,
-    Script,
-    Track,
-    TrackerKind,
-    TrackProcess,
-    TrackScript,
-)
+from keepbus.config.model.checker import CheckerSection
+from keepbus.config.model.scripts import Script
+from keepbus.config.model.tracking import ParamMatch, Track, TrackerKind, TrackProcess, TrackScript
 
 SCRIPT = 'vrrp_script chk {\n script "/bin/chk -a" nobody\n@\n}\n'
 PROCESS = "vrrp_track_process nginx {\n process nginx\n@\n}\n"

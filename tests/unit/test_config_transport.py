@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from config_text import codes, compile_text, find, instance, is_error, only_instance, told
 
-from keepbus.config.model import AddressFamily, ChecksumForm, UnicastPeer, VrrpInstance
+from keepbus.config.model.vrrp import AddressFamily, ChecksumForm, UnicastPeer, VrrpInstance
 
 IPV4, IPV6 = AddressFamily.IPV4, AddressFamily.IPV6
 BARE = "vrrp_instance V {{\ninterface eth0\nvirtual_router_id 1\npriority 1\n{}\n}}\n"

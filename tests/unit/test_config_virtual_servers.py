@@ -8,7 +8,9 @@ import pytest
 from config_text import SERVER, codes, compile_text, find, is_error, only_server, server, told
 
 from keepbus.config.compiler import Compiled
-from keepbus.config.model import Check, CheckKind, Forwarding, Protocol, Script, SorryServer, StatusRange
+from keepbus.config.model.checker import Check, CheckKind, StatusRange
+from keepbus.config.model.ipvs import Forwarding, Protocol, SorryServer
+from keepbus.config.model.scripts import Script
 
 REAL = "real_server 10.0.0.1 80 {\n@\n}\n"
 

@@ -8,7 +8,7 @@ import pytest
 from config_text import compile_text, find
 
 from keepbus.config.compiler import Compiled
-from keepbus.config.model import VirtualMac, VrrpInstance
+from keepbus.config.model.vrrp import VirtualMac, VrrpInstance
 
 
 def text(

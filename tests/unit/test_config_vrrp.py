@@ -17,7 +17,8 @@ from config_text import (
     underlined,
 )
 
-from keepbus.config.model import GratuitousArp, InitialState, Script
+from keepbus.config.model.scripts import Script
+from keepbus.config.model.vrrp import GratuitousArp, InitialState
 
 BARE = (
     "vrrp_instance VI_1 {\n interface eth0\n virtual_router_id 1\n virtual_ipaddress {\n 192.0.2.1\n }\n@\n}"

@@ -20,7 +20,7 @@ from keepbus_ipvs.pool import pool_of
 from keepbus_ipvs.table import AF_INET, TCP, ServiceKey
 
 from keepbus.config.ipvs_drivers import unsupported
-from keepbus.config.model import Forwarding, SorryServer, VirtualServer
+from keepbus.config.model.ipvs import Forwarding, SorryServer, VirtualServer
 from keepbus.runtime.loop import Loop
 
 NO_IP_VS = "this kernel has no ip_vs: load it with `modprobe ip_vs`"

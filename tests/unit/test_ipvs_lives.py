@@ -14,7 +14,7 @@ from keepbus_ipvs.machine import Machine
 from keepbus_ipvs.pool import Pool, pool_of
 
 from keepbus.config import ipvs_drivers
-from keepbus.config.model import IpvsSection
+from keepbus.config.model.ipvs import IpvsSection
 from keepbus.contracts import ipvs as contract
 from keepbus.contracts.checker import Verdict
 from keepbus.contracts.common import Status

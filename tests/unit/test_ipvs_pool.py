@@ -11,7 +11,14 @@ from keepbus_ipvs.heard import Heard, heard
 from keepbus_ipvs.pool import Pool, pool_of
 from keepbus_ipvs.table import AF_INET, AF_INET6
 
-from keepbus.config.model import CheckUse, Forwarding, GroupMember, RealServer, SorryServer, VirtualServer
+from keepbus.config.model.ipvs import (
+    CheckUse,
+    Forwarding,
+    GroupMember,
+    RealServer,
+    SorryServer,
+    VirtualServer,
+)
 from keepbus.contracts.checker import Verdict
 
 A, B, C = "172.16.1.3", "172.16.1.4", "172.16.1.5"

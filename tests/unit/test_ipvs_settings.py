@@ -9,7 +9,7 @@ from ipvs_play import SECOND, Play, real, virtual
 from keepbus_ipvs.settings import Act, Adjustment, Daemon
 from keepbus_ipvs.table import AF_INET, TCP, Entry, Service, ServiceKey
 
-from keepbus.config.model import SyncDaemon, Timeouts
+from keepbus.config.model.ipvs import SyncDaemon, Timeouts
 from keepbus.contracts import ipvs as contract
 from keepbus.contracts.common import Status
 from keepbus.contracts.vrrp import Instance, VrrpState

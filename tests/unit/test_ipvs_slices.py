@@ -12,7 +12,7 @@ from keepbus_ipvs.pool import pool_of
 from keepbus_ipvs.readings import Readings
 from keepbus_ipvs.table import AF_INET, TCP, Entry, Service, ServiceKey
 
-from keepbus.config.model import IpvsSection
+from keepbus.config.model.ipvs import IpvsSection
 from keepbus.contracts import ipvs as contract
 from keepbus.contracts.checker import Verdict
 from keepbus.runtime.machine import BusMessage, Configured, Exit, Log, StopRequested

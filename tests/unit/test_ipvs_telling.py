@@ -6,7 +6,7 @@ from typing import Any
 
 from ipvs_play import WALL_NS, Play, check_of, real, virtual
 
-from keepbus.config.model import IpvsSection
+from keepbus.config.model.ipvs import IpvsSection
 from keepbus.contracts import ipvs as contract
 from keepbus.contracts.checker import Verdict
 from keepbus.runtime.machine import BusMessage, Configured, Publish

@@ -11,7 +11,8 @@ from keepbus_notify.machine import Machine
 from notify_play import BACKUP, FAULT, MASTER, STARTED_WALL_NS, Play, target
 from notify_servers import NAME, real, virtual
 
-from keepbus.config.model import Fifo, NotifySection, NotifyTarget, Script
+from keepbus.config.model.notify import Fifo, NotifySection, NotifyTarget
+from keepbus.config.model.scripts import Script
 from keepbus.contracts import vrrp
 from keepbus.contracts.message import Header, Message
 from keepbus.contracts.notify import Fifo as FifoState

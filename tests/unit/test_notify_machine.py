@@ -17,7 +17,8 @@ from keepbus_notify.machine import RENEW_LEDGER_NS, Machine
 from keepbus_notify.scripts import MOST_AT_ONCE, MOST_WAITING
 from notify_play import ALL, BACKUP, FAULT, INIT, MASTER, STARTED_WALL_NS, STOP, Play, target
 
-from keepbus.config.model import NotifyKind, NotifySection, NotifyTarget, Script
+from keepbus.config.model.notify import NotifyKind, NotifySection, NotifyTarget
+from keepbus.config.model.scripts import Script
 from keepbus.contracts.common import Status
 from keepbus.contracts.message import Header, Message
 from keepbus.contracts.notify import Notified, ScriptRun

@@ -14,7 +14,7 @@ from keepbus_notify.mailer import envelope, message
 from notify_play import BACKUP, FAULT, MASTER, STARTED_WALL_NS, STOP, Play
 from notify_servers import NAME, RS, real, virtual
 
-from keepbus.config.model import Mail, NotifyKind, NotifySection, NotifyTarget
+from keepbus.config.model.notify import Mail, NotifyKind, NotifySection, NotifyTarget
 from keepbus.contracts.message import Header, Message
 from keepbus.contracts.notify import Mail as MailState
 from keepbus.runtime.machine import BusMessage, Configured

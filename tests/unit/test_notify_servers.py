@@ -9,7 +9,8 @@ from keepbus_notify.events import LedgerRead
 from notify_play import STARTED_WALL_NS, Play
 from notify_servers import NAME, RS, real, virtual
 
-from keepbus.config.model import NotifyKind, NotifySection, NotifyTarget, Script
+from keepbus.config.model.notify import NotifyKind, NotifySection, NotifyTarget
+from keepbus.config.model.scripts import Script
 from keepbus.contracts import ipvs
 from keepbus.contracts.common import Service as ServiceState
 from keepbus.contracts.common import Status

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from keepbus.config.model import Configuration, GlobalDefs, VrrpInstance, VrrpSection
+from keepbus.config.model.configuration import Configuration, GlobalDefs
+from keepbus.config.model.vrrp import VrrpInstance, VrrpSection
 from keepbus.runtime import generation
 
 ONE = Configuration(

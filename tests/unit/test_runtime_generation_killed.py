@@ -15,7 +15,8 @@ from pathlib import Path
 
 from test_runtime_generation import ONE
 
-from keepbus.config.model import Configuration, GlobalDefs, VrrpSection
+from keepbus.config.model.configuration import Configuration, GlobalDefs
+from keepbus.config.model.vrrp import VrrpSection
 from keepbus.runtime import generation
 
 TWO = dataclasses.replace(ONE, global_defs=GlobalDefs(router_id="d2"))

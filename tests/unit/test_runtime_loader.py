@@ -9,14 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from keepbus.config.model import (
-    Configuration,
-    IpvsSection,
-    RealServer,
-    Script,
-    SyncDaemon,
-    VirtualServer,
-)
+from keepbus.config.model.configuration import Configuration
+from keepbus.config.model.ipvs import IpvsSection, RealServer, SyncDaemon, VirtualServer
+from keepbus.config.model.scripts import Script
 from keepbus.runtime import generation
 from keepbus.runtime.generation import NoConfigurationError
 from keepbus.runtime.loader import Loader

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from keepbus.config.model import VrrpInstance, VrrpSection
+from keepbus.config.model.vrrp import VrrpInstance, VrrpSection
 from keepbus.contracts.common import Service, Status
 from keepbus.contracts.message import Header, Message
 from keepbus.runtime.machine import BusMessage, Configured

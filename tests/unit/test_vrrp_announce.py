@@ -7,7 +7,7 @@ from keepbus_vrrp.effects import Announce
 from keepbus_vrrp.netlink import Address
 from keepbus_vrrp.turn import Turn
 
-from keepbus.config.model import GarpGroup, VrrpSection
+from keepbus.config.model.vrrp import GarpGroup, VrrpSection
 
 MS = 1_000_000
 A, B = (bytes(12) + b"\x08\x06" + end for end in (b"a", b"b"))

@@ -7,7 +7,7 @@ from keepbus_vrrp.instance import Instance
 from keepbus_vrrp.patience import patience_ns
 from keepbus_vrrp.turn import Turn
 
-from keepbus.config.model import VrrpInstance
+from keepbus.config.model.vrrp import VrrpInstance
 from keepbus.contracts.vrrp import VrrpState
 
 MS = 1_000_000

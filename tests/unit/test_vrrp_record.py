@@ -8,7 +8,7 @@ from keepbus_vrrp import record
 from keepbus_vrrp.memory import Memory
 from keepbus_vrrp.record import Record
 
-from keepbus.config.model import VirtualAddress
+from keepbus.config.model.vrrp import VirtualAddress
 from keepbus.contracts.vrrp import Transition, VrrpState
 
 MANY = tuple(

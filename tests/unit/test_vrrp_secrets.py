@@ -15,17 +15,17 @@ from keepbus_vrrp.machine import Machine
 from keepbus_vrrp.netlink import IFF_RUNNING, IFF_UP, AddressMessage, LinkMessage
 
 from keepbus.config.difference import NOT_SHOWN
-from keepbus.config.model import (
+from keepbus.config.model.configuration import Configuration
+from keepbus.config.model.vrrp import (
     AddressFamily,
     Authentication,
     AuthHmac,
     AuthType,
-    Configuration,
     HmacKey,
     VirtualAddress,
     VrrpInstance,
     VrrpSection,
-)  # fmt: skip
+)
 from keepbus.config.plan import compare
 from keepbus.contracts.schema import to_plain
 from keepbus.runtime import generation

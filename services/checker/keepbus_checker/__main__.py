@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import random
 
-from keepbus.config.model import CheckerSection
+from keepbus.config.model.checker import CheckerSection
 from keepbus.runtime import privileges
 from keepbus.runtime.service import Service
 from keepbus_checker.confinement import MARKING, confine

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import re
 
-from keepbus.config.model import Url
+from keepbus.config.model.checker import Url
 from keepbus_checker.search import Search
 
 MOST_HEAD_OCTETS = 16 * 1024

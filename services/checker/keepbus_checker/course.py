@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import lru_cache
 
-from keepbus.config.model import Check, CheckKind, TrackedFile
+from keepbus.config.model.checker import Check, CheckKind, TrackedFile
 from keepbus.contracts.checker import CheckVerdict, Evidence, ProbeFailed, Verdict
 from keepbus_checker import wording
 

@@ -6,7 +6,7 @@ import socket
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from keepbus.config.model import Check
+from keepbus.config.model.checker import Check
 from keepbus.runtime.machine import Event
 from keepbus_checker.events import Outcome
 from keepbus_checker.tcp import FAILED_MASK, End, Socket, options_of, outcome_of, set_options, words_of

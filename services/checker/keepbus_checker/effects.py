@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from keepbus.config.model import Check, MiscCommand, TrackedFile, TrackProcess
+from keepbus.config.model.checker import Check, MiscCommand, TrackedFile
+from keepbus.config.model.tracking import TrackProcess
 
 
 class StartProbe(NamedTuple):

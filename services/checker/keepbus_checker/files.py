@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from keepbus.config.model import TrackedFile
+from keepbus.config.model.checker import TrackedFile
 from keepbus.runtime import track_file
 from keepbus.runtime.loop import Loop
 from keepbus.runtime.machine import Event

@@ -6,7 +6,7 @@ import select
 from collections.abc import Callable
 from typing import NamedTuple
 
-from keepbus.config.model import Url
+from keepbus.config.model.checker import Url
 from keepbus.runtime.loop import READABLE, WRITABLE, Loop
 from keepbus.runtime.machine import Event
 from keepbus_checker.answer import Answer

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from keepbus.config.model import Check, CheckerSection
+from keepbus.config.model.checker import Check, CheckerSection
 from keepbus.contracts.bfd import Session
 from keepbus.contracts.checker import Certificate, CheckVerdict, Statistics, Verdict
 from keepbus.runtime.machine import (

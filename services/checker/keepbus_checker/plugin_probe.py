@@ -10,7 +10,7 @@ import socket
 from collections.abc import Iterable
 
 from keepbus.config import plugins
-from keepbus.config.model import PluginCheck
+from keepbus.config.model.checker import PluginCheck
 from keepbus.runtime.loop import READABLE, WRITABLE, Loop
 from keepbus.runtime.machine import Event
 from keepbus_checker.events import Outcome, ProbesAdvanced

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Sequence
 
-from keepbus.config.model import ParamMatch, TrackProcess
+from keepbus.config.model.tracking import ParamMatch, TrackProcess
 from keepbus.runtime.loop import Loop
 from keepbus.runtime.machine import Event
 from keepbus_checker.events import ProcessesCounted

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NoReturn
 
-from keepbus.config.model import MiscCommand
+from keepbus.config.model.checker import MiscCommand
 from keepbus.contracts.schema import from_plain, to_plain
 from keepbus.runtime import privileges
 from keepbus.runtime.loop import Loop

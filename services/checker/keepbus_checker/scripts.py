@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable, Iterable
 
-from keepbus.config.model import MiscCommand
+from keepbus.config.model.checker import MiscCommand
 from keepbus.runtime.loop import Loop
 from keepbus.runtime.machine import Event
 from keepbus.runtime.scripts import identity, security

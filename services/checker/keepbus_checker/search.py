@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from keepbus.config.model import Regex
+from keepbus.config.model.checker import Regex
 from keepbus.config.pcre2 import MOST_STEPS, Pattern
 
 MOST_OCTETS = 512 * 1024

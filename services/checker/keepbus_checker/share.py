@@ -11,7 +11,7 @@ import zlib
 from dataclasses import replace
 from typing import NamedTuple
 
-from keepbus.config.model import CheckerSection
+from keepbus.config.model.checker import CheckerSection
 
 
 class Share(NamedTuple):

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from keepbus.config.model import Check, CheckKind
+from keepbus.config.model.checker import Check, CheckKind
 from keepbus.runtime.loop import Loop
 from keepbus.runtime.machine import Event
 from keepbus_checker import dns, echo, udp

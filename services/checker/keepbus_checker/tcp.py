@@ -8,7 +8,7 @@ import select
 import socket
 from collections.abc import Callable, Iterable
 
-from keepbus.config.model import Check
+from keepbus.config.model.checker import Check
 from keepbus.runtime.machine import Event
 from keepbus_checker.events import Outcome
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from functools import cache, lru_cache
 from typing import NamedTuple, cast
 
-from keepbus.config.model import Check, TlsClient
+from keepbus.config.model.checker import Check, TlsClient
 from keepbus.runtime.loop import READABLE, WRITABLE, Loop
 from keepbus.runtime.machine import Event
 from keepbus_checker.answer import Answer

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shlex
 
-from keepbus.config.model import TrackedFile, TrackerKind, TrackProcess, TrackScript
+from keepbus.config.model.checker import TrackedFile
+from keepbus.config.model.tracking import TrackerKind, TrackProcess, TrackScript
 from keepbus.contracts.checker import Evidence, Tracker, Verdict
 
 MOST_PROCESSES = 65535

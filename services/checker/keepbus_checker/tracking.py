@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from keepbus.config.model import CheckerSection, MiscCommand, TrackerKind
+from keepbus.config.model.checker import CheckerSection, MiscCommand
+from keepbus.config.model.tracking import TrackerKind
 from keepbus.contracts.checker import Tracker, Verdict
 from keepbus.contracts.message import quote
 from keepbus.runtime.machine import (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from keepbus.config.model import UdpExchange
+from keepbus.config.model.checker import UdpExchange
 
 PAYLOAD = b"keepbus UDP_CHECK, please ignore"
 """Sent when the configuration gives no payload."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from keepbus.config.model import Check, CheckKind
+from keepbus.config.model.checker import Check, CheckKind
 
 
 def bracketed(address: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from keepbus.config.model import VrrpSection
+from keepbus.config.model.vrrp import VrrpSection
 from keepbus.runtime.service import Service
 from keepbus_vrrp import demotion
 from keepbus_vrrp.machine import Machine

@@ -6,7 +6,7 @@ before an address is installed and after it is gone, and no transition waits for
 
 from __future__ import annotations
 
-from keepbus.config.model import VrrpInstance, VrrpSection
+from keepbus.config.model.vrrp import VrrpInstance, VrrpSection
 from keepbus.runtime.machine import Log
 from keepbus_vrrp.effects import Deny
 from keepbus_vrrp.family import pack

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from keepbus.config.model import InterfaceDelay, VrrpSection
+from keepbus.config.model.vrrp import InterfaceDelay, VrrpSection
 from keepbus_vrrp.timers import NS_PER_US, Timer
 from keepbus_vrrp.turn import Turn
 

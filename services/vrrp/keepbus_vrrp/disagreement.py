@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from keepbus.config.model import ChecksumForm
+from keepbus.config.model.vrrp import ChecksumForm
 from keepbus_vrrp.family import text
 from keepbus_vrrp.packet import Advert
 from keepbus_vrrp.sentences import seconds

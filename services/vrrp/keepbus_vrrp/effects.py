@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from keepbus.config.model import FOREVER_S, AddressFamily
+from keepbus.config.model.vrrp import FOREVER_S, AddressFamily
 from keepbus_vrrp.netlink import Address
 from keepbus_vrrp.record import GroupRecord, Record
 from keepbus_vrrp.timers import NEVER

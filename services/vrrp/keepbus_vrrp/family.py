@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from keepbus.config.model import AddressFamily
+from keepbus.config.model.vrrp import AddressFamily
 from keepbus_vrrp import ipv4, ipv6
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from keepbus.config.model import InitialState, SyncGroup
+from keepbus.config.model.vrrp import InitialState, SyncGroup
 from keepbus.contracts import vrrp as contracts
 from keepbus.contracts.message import quote
 from keepbus.contracts.vrrp import VrrpState

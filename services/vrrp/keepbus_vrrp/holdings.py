@@ -11,8 +11,8 @@ import dataclasses
 import errno
 from collections.abc import Callable, Collection, Iterable, Iterator
 
-from keepbus.config.model import Route, Rule, VrrpInstance
-from keepbus.config.model.routes import PROTOCOL_KEEPALIVED
+from keepbus.config.model.routes import PROTOCOL_KEEPALIVED, Route, Rule
+from keepbus.config.model.vrrp import VrrpInstance
 from keepbus_vrrp import route_codec, rule_codec
 from keepbus_vrrp.effects import Ask, Request
 from keepbus_vrrp.fights import Fights

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from keepbus.config.model import FOREVER_S, VirtualAddress, VrrpInstance
+from keepbus.config.model.vrrp import FOREVER_S, VirtualAddress, VrrpInstance
 from keepbus.contracts.vrrp import VrrpState
 from keepbus.runtime.machine import Log
 from keepbus_vrrp import accession, confirmation, publication, refreshing, takeover, tracking, vmac

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from keepbus.config.model import Ipvlan, IpvlanFlag, Statics, VrrpInstance, VrrpSection
+from keepbus.config.model.vrrp import Ipvlan, IpvlanFlag, Statics, VrrpInstance, VrrpSection
 from keepbus.runtime.machine import Log
 from keepbus_vrrp import link_codec
 from keepbus_vrrp.effects import Ask, Request

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
-from keepbus.config.model import VirtualAddress
+from keepbus.config.model.vrrp import VirtualAddress
 from keepbus_vrrp.family import IPV4, Family, pack
 from keepbus_vrrp.ipv6 import is_link_local
 from keepbus_vrrp.link_codec import Make

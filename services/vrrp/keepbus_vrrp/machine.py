@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Any
 
-from keepbus.config.model import VrrpSection
+from keepbus.config.model.vrrp import VrrpSection
 from keepbus.contracts import vrrp as contracts
 from keepbus.contracts.message import quote
 from keepbus.contracts.vrrp import VrrpState

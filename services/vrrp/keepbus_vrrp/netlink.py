@@ -11,7 +11,7 @@ import struct
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from keepbus.config.model import FOREVER_S
+from keepbus.config.model.vrrp import FOREVER_S
 from keepbus_vrrp.link_codec import Make, make_of
 
 RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK = 16, 17, 18

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 
-from keepbus.config.model import VrrpInstance, VrrpSection
+from keepbus.config.model.vrrp import VrrpInstance, VrrpSection
 from keepbus.contracts import vrrp as contracts
 from keepbus.contracts.message import quote
 from keepbus.runtime.machine import Log, Withdraw

@@ -6,7 +6,7 @@ all of its interfaces. Gratuitous ARP and neighbour advertisements have a pace e
 
 from __future__ import annotations
 
-from keepbus.config.model import VrrpSection
+from keepbus.config.model.vrrp import VrrpSection
 from keepbus_vrrp.timers import NS_PER_US
 
 _ETHERTYPE = slice(12, 14)

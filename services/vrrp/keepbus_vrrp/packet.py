@@ -12,7 +12,7 @@ import struct
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from keepbus.config.model import ChecksumForm
+from keepbus.config.model.vrrp import ChecksumForm
 from keepbus_vrrp import ah, hmac_trailer, ipv4, ipv6
 from keepbus_vrrp.checksum import ALL_ONES, checksum, ones_complement_sum
 from keepbus_vrrp.family import IPV4, IPV6, Family, text

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from keepbus.config.model import VrrpInstance
+from keepbus.config.model.vrrp import VrrpInstance
 from keepbus_vrrp import family, packet, vmac
 from keepbus_vrrp.effects import Endpoint, Listen, Unlisten
 from keepbus_vrrp.holdings import tracked_interfaces

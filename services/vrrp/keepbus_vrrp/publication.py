@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from keepbus.config.model import ChecksumForm
+from keepbus.config.model.vrrp import ChecksumForm
 from keepbus.contracts import vrrp as contracts
 from keepbus.contracts.vrrp import VrrpState
 from keepbus.runtime.machine import Effect, Log, Publish

@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from keepbus.config.model import VirtualAddress, VrrpInstance
+from keepbus.config.model.vrrp import VirtualAddress, VrrpInstance
 from keepbus.contracts.schema import SchemaError, from_plain, to_plain
 from keepbus.contracts.vrrp import Transition, VrrpState
 

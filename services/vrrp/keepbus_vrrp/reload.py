@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from keepbus.config.model import VrrpInstance
+from keepbus.config.model.vrrp import VrrpInstance
 from keepbus.contracts.vrrp import VrrpState
 from keepbus_vrrp import refreshing, vmac
 from keepbus_vrrp.effects import Install

@@ -13,7 +13,7 @@ import struct
 import time
 from abc import ABC, abstractmethod
 
-from keepbus.config.model import AddressFamily
+from keepbus.config.model.vrrp import AddressFamily
 from keepbus.runtime.loop import boottime_ns
 from keepbus.runtime.machine import Event
 from keepbus_vrrp import ipv4, ipv6

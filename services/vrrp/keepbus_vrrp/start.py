@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from keepbus.config.model import InitialState, VirtualAddress
+from keepbus.config.model.vrrp import InitialState, VirtualAddress
 from keepbus.contracts.vrrp import Resumed, VrrpState
 from keepbus.runtime.machine import Log, Publish
 from keepbus_vrrp import family, record, tracking, vmac

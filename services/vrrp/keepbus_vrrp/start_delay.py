@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from keepbus.config.model import VrrpSection
+from keepbus.config.model.vrrp import VrrpSection
 from keepbus_vrrp.events import Memory
 from keepbus_vrrp.timers import NS_PER_US, Timer
 from keepbus_vrrp.turn import Turn

@@ -6,8 +6,8 @@ ours to watch.
 
 from __future__ import annotations
 
-from keepbus.config.model import FOREVER_S, VirtualAddress
-from keepbus.config.model import Statics as Wanted
+from keepbus.config.model.vrrp import FOREVER_S, VirtualAddress
+from keepbus.config.model.vrrp import Statics as Wanted
 from keepbus.runtime.machine import Log
 from keepbus_vrrp.effects import STATICS, Install
 from keepbus_vrrp.events import RoutesRead

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 
-from keepbus.config.model import (
+from keepbus.config.model.vrrp import (
     FOREVER_S,
     AddressFamily,
     AuthHmac,

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from keepbus.config.model import Track, TrackerKind, VrrpInstance
+from keepbus.config.model.tracking import Track, TrackerKind
+from keepbus.config.model.vrrp import VrrpInstance
 from keepbus.contracts.bfd import Session
 from keepbus.contracts.checker import Tracker, Verdict
 from keepbus.contracts.message import Message

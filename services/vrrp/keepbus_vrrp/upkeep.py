@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from keepbus.config.model import VrrpSection
+from keepbus.config.model.vrrp import VrrpSection
 from keepbus.contracts.vrrp import VrrpState
 from keepbus.runtime.machine import Effect, Log
 from keepbus_vrrp import events, family, ipvlan, publication, strangers, vmac

@@ -13,7 +13,7 @@ import errno
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from keepbus.config.model import AddressFamily, Ipvlan, VirtualMac, VrrpInstance, VrrpSection
+from keepbus.config.model.vrrp import AddressFamily, Ipvlan, VirtualMac, VrrpInstance, VrrpSection
 from keepbus.contracts.vrrp import VrrpState
 from keepbus.runtime.machine import Log
 from keepbus_vrrp import family, ipvlan, link_codec
