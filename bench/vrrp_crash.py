@@ -57,7 +57,7 @@ class Master:
         if isinstance(self.router, Keepalived):
             pid = self.router.vrrp_pid()
             os.kill(pid, signal.SIGKILL)
-            wait_for("another child", lambda: self.router.vrrp_pid() != pid)  # type: ignore[attr-defined]
+            wait_for("another child", lambda: self.router.vrrp_pid() not in (pid, 0))  # type: ignore[attr-defined]
             return
         assert isinstance(self.router, Keepbus)
         self.router.kill()

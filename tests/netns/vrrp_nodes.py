@@ -200,7 +200,7 @@ class Keepalived(Router):
         """Of the VRRP child."""
         path = self.directory / "vrrp.pid"
         wait_for("keepalived's VRRP process", path.exists)
-        return int(path.read_text(encoding="ascii"))
+        return int(path.read_text(encoding="ascii") or 0)  # empty while another child writes it
 
     def statistics(self) -> dict[str, int]:
         """Counters of its first instance, by the words of its own report."""
